@@ -1,0 +1,116 @@
+/**
+ * The records that the control plane keeps (state directory) and the shapes that the API answers.
+ * API shapes follow Docker Engine's field names, so that `inspect` output and templates carry over.
+ */
+
+/** Networks and endpoints as they are stored: everything needed to build them again after a restart. */
+export interface NetworkRecord {
+	id: string; // 64 hex digits
+	name: string;
+	driver: "macvlan";
+	created: string; // RFC 3339 with nanosecond-less fraction
+	enableIPv4: boolean;
+	enableIPv6: boolean;
+	internal: boolean;
+	/** `-o` options as they were typed. */
+	options: Record<string, string>;
+	labels: Record<string, string>;
+	/** In the order given on the command line (Decision 6). */
+	ipam: IpamConfig[];
+	/** Small number that isolates networks in the packet core. */
+	number: number;
+	/** Parsed parent; null: no parent, traffic never leaves the host. */
+	parent: ParentRef | null;
+	/** True when this network's sub-interface TAP was made by us (Decision 2). */
+	createdLink: boolean;
+}
+
+export interface IpamConfig {
+	subnet: string; // canonical CIDR
+	ipRange?: string;
+	gateway?: string;
+	auxAddresses?: Record<string, string>;
+}
+
+/**
+ * `link`: the existing interface whose raw socket carries the frames. `vlans`: tags to wear on it, outermost first; empty when
+ * `name` itself is an existing link. `name`: what the user typed (`eth0`, `eth0.50`).
+ */
+export interface ParentRef {
+	name: string;
+	link: string;
+	vlans: { tpid: number; vid: number }[];
+}
+
+export interface EndpointRecord {
+	id: string; // 64 hex digits
+	networkId: string;
+	/** Name of the container or target; unique within the network. */
+	name: string;
+	/** How the network namespace is reached: `pid:N`, `netns:/path`. */
+	target: string;
+	/** Identity of the namespace, `dev:inode` of /proc/PID/ns/net, so that a recycled pid is noticed. */
+	netnsId: string;
+	/** Interface name inside the namespace. */
+	ifname: string;
+	mac: string;
+	/** CIDR with the subnet's prefix length. */
+	ipv4?: string;
+	ipv6?: string;
+	/** Empty when the network has none for the endpoint's subnet. */
+	gateway4?: string;
+	gateway6?: string;
+	mtuBytes: number;
+}
+
+export interface ContainerRecord {
+	id: string; // 64 hex digits
+	name: string;
+	command: string[];
+	created: string;
+	/** 0 once it has exited. */
+	pid: number;
+	/** Start time of `pid` in clock ticks (/proc/PID/stat field 22), so that a recycled pid is noticed. */
+	pidStart: string;
+	status: "running" | "exited";
+	autoRemove: boolean;
+	hostname: string;
+}
+
+// ---- API: request bodies are validated by the zod schemas in schema.ts; these are the answers.
+
+export interface ApiNetwork {
+	Name: string;
+	Id: string;
+	Created: string;
+	Scope: "local";
+	Driver: string;
+	EnableIPv4: boolean;
+	EnableIPv6: boolean;
+	IPAM: {
+		Driver: string;
+		Options: Record<string, string>;
+		Config: { Subnet: string; IPRange?: string; Gateway?: string; AuxiliaryAddresses?: Record<string, string> }[];
+	};
+	Internal: boolean;
+	Attachable: boolean;
+	Ingress: false;
+	ConfigFrom: { Network: string };
+	ConfigOnly: boolean;
+	/** By container (or endpoint) id, as in Docker. */
+	Containers: Record<string, { Name: string; EndpointID: string; MacAddress: string; IPv4Address: string; IPv6Address: string }>;
+	Options: Record<string, string>;
+	Labels: Record<string, string>;
+	/** Ours: what the switch made of the parent. */
+	Status: { Parent: string; Link: string; Vlans: string[]; HostInterface: string; State: "up" | "degraded"; Detail: string };
+}
+
+export interface ApiContainer {
+	Id: string;
+	Name: string;
+	Command: string[];
+	Created: string;
+	State: "running" | "exited";
+	Pid: number;
+	Networks: Record<string, { NetworkID: string; EndpointID: string; IPAddress: string; IPPrefixLen: number; GlobalIPv6Address: string; GlobalIPv6PrefixLen: number; Gateway: string; IPv6Gateway: string; MacAddress: string; Interface: string }>;
+}

@@ -1,0 +1,83 @@
+/**
+ * The contract between the control plane and the datapath: what a port and a segment are.
+ *
+ * A *segment* is one broadcast domain: a parent's untagged traffic, or one VLAN of it, or (without an uplink)
+ * a domain that never leaves this host. 802.1Q calls its number the FID (filtering identifier, IEEE 802.1Q-2022 8.8.8):
+ * the forwarding database is keyed by (fid, MAC). A *port* is one file descriptor that frames come from and go to.
+ */
+
+/** One VLAN tag of an encapsulation, outermost first. `tpid` is 0x8100 (802.1Q) or 0x88a8 (802.1ad); `vid` 1..4094. */
+export interface VlanTag {
+	tpid: number;
+	vid: number;
+}
+
+/** How an endpoint's frames are forwarded; the kernel's macvlan modes (include/uapi/linux/if_link.h). */
+export type ForwardingMode = "bridge";
+
+export interface SegmentSpec {
+	/** Port number of the uplink, or null when the segment never leaves the host. */
+	uplink: number | null;
+	/** Tags that the segment wears on the uplink, outermost first; none for untagged traffic. */
+	tags: VlanTag[];
+}
+
+interface PortSpecBase {
+	/** Open file descriptor; the datapath owns it from here on and closes it when the port is removed. */
+	fd: number;
+	/** For people: shows up in statistics and errors. */
+	name: string;
+	/** `aa:bb:cc:dd:ee:ff`. */
+	mac: string;
+	/** Largest layer-3 packet in bytes that this port takes, VLAN tags not counted. */
+	mtuBytes: number;
+}
+
+/** The raw socket on a parent. */
+export interface UplinkSpec extends PortSpecBase {
+	kind: "uplink";
+}
+
+/** A container's TAP. Endpoints of one segment talk to each other only when `network` is the same. */
+export interface EndpointPortSpec extends PortSpecBase {
+	kind: "endpoint";
+	segment: number;
+	/** Small number of the network (1..65535); isolates networks that share a parent. */
+	network: number;
+	mode: ForwardingMode;
+}
+
+/** The host's own TAP on a VLAN (`eth0.50`): talks to the wire only, never to endpoints. */
+export interface HostPortSpec extends PortSpecBase {
+	kind: "host";
+	segment: number;
+}
+
+export type PortSpec = UplinkSpec | EndpointPortSpec | HostPortSpec;
+
+/** Counters of one port since it was added. `drops` holds the non-zero reasons only (names: assembly/abi.ts DROP_*). */
+export interface PortStats {
+	port: number;
+	name: string;
+	kind: PortSpec["kind"];
+	rxFrames: number;
+	rxBytes: number;
+	txFrames: number;
+	txBytes: number;
+	drops: Record<string, number>;
+}
+
+/** The datapath as the control plane sees it. Every promise settles once the worker has done it. */
+export interface Datapath {
+	addPort(spec: PortSpec): Promise<number>;
+	/** Stops all I/O on the port, waits for what the kernel still holds, closes its descriptor. */
+	removePort(port: number): Promise<void>;
+	setMtu(port: number, mtuBytes: number): Promise<void>;
+	addSegment(spec: SegmentSpec): Promise<number>;
+	/** The segment must have no ports left. */
+	removeSegment(segment: number): Promise<void>;
+	stats(): PortStats[];
+	/** Called when a port's descriptor fails for good (its device or namespace is gone); the port is still there. */
+	onPortError(listener: (port: number, errnoName: string) => void): void;
+	close(): Promise<void>;
+}
