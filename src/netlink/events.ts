@@ -1,0 +1,86 @@
+/** News about links: what appears, changes and goes in one network namespace. */
+
+import { errnoName, SysError } from "../sys/errno.js";
+import * as libc from "../sys/libc.js";
+import type { FdPoller } from "../sys/poller.js";
+import { decodeMessages } from "./codec.js";
+import { decodeLink, type Link, RTM_DELLINK, RTM_NEWLINK } from "./link.js";
+
+const NETLINK_ROUTE = 0;
+const RTMGRP_LINK = 1;
+const SOCKADDR_NL_BYTES = 12;
+const DATAGRAM_BYTES_MAX = 65536;
+const SO_RCVBUF = 8;
+/** Room for some hundred links that change at once. */
+const BACKLOG_BYTES = 1 << 20;
+
+/**
+ * `new`: a link appeared or changed in any way; `del`: it is gone from this namespace (deleted, or moved elsewhere);
+ * `resync`: there was more news than the kernel could keep, look at everything again.
+ */
+export type LinkEvent = { type: "new" | "del"; link: Link } | { type: "resync" };
+
+/**
+ * Reports link events of the network namespace that the thread is in now.
+ * @returns Ends the reports and closes the socket.
+ * @throws SysError when the socket cannot be made.
+ */
+export function watchLinks(poller: FdPoller, listener: (event: LinkEvent) => void): () => void {
+	const type = libc.SOCK_RAW | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC;
+	const fd = libc.socket(libc.AF_NETLINK, type, NETLINK_ROUTE);
+	const datagram = Buffer.alloc(DATAGRAM_BYTES_MAX);
+	let unwatch: () => void;
+	try {
+		libc.setsockopt(fd, libc.SOL_SOCKET, SO_RCVBUF, BACKLOG_BYTES, "SO_RCVBUF", "rtnetlink");
+		const address = Buffer.alloc(SOCKADDR_NL_BYTES);
+		address.writeUInt16LE(libc.AF_NETLINK, 0);
+		address.writeUInt32LE(RTMGRP_LINK, 8);
+		libc.bind(fd, address, "rtnetlink");
+		unwatch = poller.watch(fd, libc.POLLIN, onReady);
+	} catch (error) {
+		libc.close(fd);
+		throw error;
+	}
+	let isOpen = true;
+	return stop;
+
+	function stop(): void {
+		if (isOpen) {
+			isOpen = false;
+			unwatch();
+			libc.close(fd);
+		}
+	}
+
+	function onReady(): void {
+		while (isOpen) {
+			const length = libc.recv(fd, datagram, 0);
+			if (length < 0) {
+				const name = errnoName(libc.errno());
+				if (name === "EAGAIN") {
+					poller.rearm(fd);
+					return;
+				}
+				if (name !== "ENOBUFS" && name !== "EINTR") {
+					throw new SysError("recv", "rtnetlink", libc.errno());
+				}
+				if (name === "ENOBUFS") {
+					listener({ type: "resync" });
+				}
+				continue;
+			}
+			for (const event of decodeEvents(Buffer.from(datagram.subarray(0, length)))) {
+				listener(event);
+			}
+		}
+	}
+}
+
+function* decodeEvents(datagram: Buffer): Generator<LinkEvent> {
+	for (const { type, payload } of decodeMessages(datagram)) {
+		const link = type === RTM_NEWLINK || type === RTM_DELLINK ? decodeLink(payload) : undefined;
+		if (link !== undefined) {
+			yield { type: type === RTM_NEWLINK ? "new" : "del", link };
+		}
+	}
+}

@@ -1,0 +1,176 @@
+/**
+ * TAP devices: Ethernet interfaces whose wire is a file descriptor (Documentation/networking/tuntap.rst).
+ *
+ * Every read and write is one frame behind a 10-byte `struct virtio_net_hdr`, which carries the offloads: a checksum yet to
+ * be computed, a TCP or UDP super-frame of up to 64 KiB yet to be cut. A persistent device outlives its descriptor with its
+ * addresses and routes, so a restarted owner attaches to it again by name and nothing inside the namespace notices.
+ */
+
+import { Rtnetlink } from "../netlink/rtnetlink.js";
+import { isErrno, SysError } from "../sys/errno.js";
+import { capabilityHint, close, ioctl, O_CLOEXEC, O_NONBLOCK, O_RDWR, open } from "../sys/libc.js";
+import { inNetns } from "../sys/netns.js";
+
+const TUN_PATH = "/dev/net/tun";
+
+// include/uapi/linux/if_tun.h
+const TUNSETIFF = 0x400454ca;
+const TUNSETPERSIST = 0x400454cb;
+const TUNSETOFFLOAD = 0x400454d0;
+const TUNSETVNETHDRSZ = 0x400454d8;
+const IFF_TAP = 0x2;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+
+/** `struct ifreq`: 16 bytes of name, then a union of 24. */
+const IFREQ_BYTES = 40;
+const IFREQ_NAME_BYTES = 16;
+
+/** Bytes in front of every frame: `struct virtio_net_hdr` without `num_buffers`. */
+export const VNET_HEADER_BYTES = 10;
+
+const TUN_F_CSUM = 0x01;
+const TUN_F_TSO4 = 0x02;
+const TUN_F_TSO6 = 0x04;
+const TUN_F_USO4 = 0x20;
+const TUN_F_USO6 = 0x40;
+
+/** What we ask to receive unfinished, most first: USO needs Linux 6.2. */
+const OFFLOADS = [
+	TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_USO4 | TUN_F_USO6,
+	TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
+	TUN_F_CSUM,
+	0,
+];
+
+/** Frames that wait for us in the kernel. The default of 1000 overflows under a burst of TCP. */
+const TX_QUEUE_LENGTH = 5000;
+
+/** The kernel lets go of a killed owner's device a little after the process is gone. */
+const BUSY_MS_MAX = 1000;
+const BUSY_POLL_MS = 10;
+
+/** An attached TAP device. */
+export interface Tap {
+	/** Non-blocking, close-on-exec. */
+	fd: number;
+	name: string;
+	ifindex: number;
+	/** False when the device was there already (persistent) and has kept its addresses. */
+	created: boolean;
+	/** TUN_F_* bits that the kernel accepted. */
+	offloads: number;
+}
+
+/** What to open. */
+export interface TapOptions {
+	/** Link name, at most 15 bytes. */
+	name: string;
+	/** Namespace that the device lives in; by default the thread's own. */
+	netnsFd?: number;
+	/** Keep the device when the descriptor is closed. */
+	persist: boolean;
+}
+
+/**
+ * Creates a TAP device, or attaches to the persistent one of that name. It is left down and without addresses.
+ * @throws SysError ENOENT (no /dev/net/tun), EPERM, EBUSY (somebody else is attached), EINVAL (another kind of link has
+ * the name).
+ */
+export function openTap(options: TapOptions): Tap {
+	return options.netnsFd === undefined ? openHere(options) : inNetns(options.netnsFd, () => openHere(options));
+}
+
+/**
+ * Removes a persistent device through its own descriptor, and closes that. (A device whose descriptor belongs to somebody
+ * else is removed with `Rtnetlink.deleteLink`.)
+ */
+export function destroyTap(fd: number): void {
+	try {
+		ioctl(fd, TUNSETPERSIST, 0, "TUNSETPERSIST", `fd ${fd}`);
+	} finally {
+		close(fd);
+	}
+}
+
+function openHere({ name, persist }: TapOptions): Tap {
+	const netlink = new Rtnetlink();
+	try {
+		const created = netlink.link(name) === undefined;
+		const fd = openTun();
+		try {
+			attach(fd, name);
+			ioctl(fd, TUNSETVNETHDRSZ, int(VNET_HEADER_BYTES), "TUNSETVNETHDRSZ", name);
+			const offloads = setOffloads(fd, name);
+			const ifindex = netlink.link(name)?.index ?? 0;
+			netlink.setLink(ifindex, { txQueueLength: TX_QUEUE_LENGTH });
+			ioctl(fd, TUNSETPERSIST, persist ? 1 : 0, "TUNSETPERSIST", name);
+			return { fd, name, ifindex, created, offloads };
+		} catch (error) {
+			close(fd);
+			throw error;
+		}
+	} finally {
+		netlink.close();
+	}
+}
+
+function openTun(): number {
+	try {
+		return open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	} catch (error) {
+		const hint = isErrno(error, "ENOENT")
+			? "load the tun module or create the node: mknod /dev/net/tun c 10 200"
+			: isErrno(error, "ENODEV", "ENXIO")
+				? "load the tun module: modprobe tun"
+				: capabilityHint("CAP_NET_ADMIN and access to the device");
+		throw error instanceof SysError ? new SysError("open", TUN_PATH, error.errno, hint) : error;
+	}
+}
+
+function attach(fd: number, name: string): void {
+	const ifreq = Buffer.alloc(IFREQ_BYTES);
+	const bytes = ifreq.write(name, 0, IFREQ_NAME_BYTES - 1);
+	if (name === "" || bytes !== Buffer.byteLength(name)) {
+		throw new SysError("TUNSETIFF", name, EINVAL, `a link name has 1 to ${IFREQ_NAME_BYTES - 1} bytes`);
+	}
+	ifreq.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, IFREQ_NAME_BYTES);
+	for (let waitedMs = 0; ; waitedMs += BUSY_POLL_MS) {
+		try {
+			ioctl(fd, TUNSETIFF, ifreq, "TUNSETIFF", name);
+			return;
+		} catch (error) {
+			if (!isErrno(error, "EBUSY") || waitedMs >= BUSY_MS_MAX) {
+				throw error instanceof SysError ? new SysError("TUNSETIFF", name, error.errno, attachHint(error)) : error;
+			}
+			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BUSY_POLL_MS);
+		}
+	}
+}
+
+const EINVAL = 22;
+
+function attachHint(error: SysError): string | undefined {
+	if (isErrno(error, "EINVAL")) {
+		return "a link of this name exists and is not a TAP";
+	}
+	return isErrno(error, "EBUSY") ? "another process is attached to it" : capabilityHint("CAP_NET_ADMIN");
+}
+
+function setOffloads(fd: number, name: string): number {
+	for (const offloads of OFFLOADS) {
+		try {
+			ioctl(fd, TUNSETOFFLOAD, offloads, "TUNSETOFFLOAD", name);
+			return offloads;
+		} catch (error) {
+			if (!isErrno(error, "EINVAL") || offloads === 0) {
+				throw error;
+			}
+		}
+	}
+	return 0;
+}
+
+function int(value: number): Uint8Array {
+	return new Uint8Array(Int32Array.of(value).buffer);
+}
