@@ -1,0 +1,185 @@
+/**
+ * The binary interface of the packet core: every offset, size and code that the core and its host must agree on.
+ *
+ * This one file is compiled by both compilers, AssemblyScript and TypeScript, so there is nothing to keep in step. Therefore it
+ * may hold nothing but numeric constants. All addresses are byte offsets in the linear memory; all integers are little endian.
+ *
+ *   0        4096      8192 ...
+ *   | unused | HEADER  | ring | SQEs | ports | segments | VLAN tables | FDB | slot lists | RX | TX | slots ... |
+ *
+ * The core computes where each region begins (`init`) and writes it to the header; the host only reads it there.
+ */
+
+export const ABI_VERSION = 1;
+
+// ---- Header: u32 fields at HEADER + offset, written by `init`.
+export const HEADER = 4096;
+export const HEADER_ABI_VERSION = 0;
+export const HEADER_BYTES_TOTAL = 4; // end of the last region
+export const HEADER_PORTS_MAX = 8; // port numbers are 1..PORTS_MAX-1; 0 means "none" everywhere
+export const HEADER_SEGMENTS_MAX = 12;
+export const HEADER_TABLES_MAX = 16;
+export const HEADER_FDB_CAPACITY = 20;
+export const HEADER_SLOTS_MAX = 24;
+export const HEADER_RING = 28; // page aligned, RING_BYTES: SQ and CQ heads, tails, arrays (io_uring, NO_MMAP)
+export const HEADER_SQES = 32; // page aligned, SQES_BYTES
+export const HEADER_PORTS = 36;
+export const HEADER_SEGMENTS = 40;
+export const HEADER_TABLES = 44;
+export const HEADER_FDB = 48;
+export const HEADER_FREE = 52; // u32 stack of free slots
+export const HEADER_REFS = 56; // u32 per slot: transmissions still outstanding
+export const HEADER_ACTIVE = 60; // u32 circular queue of ports that want to be read
+export const HEADER_RX = 64;
+export const HEADER_TX = 68;
+export const HEADER_SLOTS = 72;
+export const HEADER_RX_MAX = 76;
+export const HEADER_TX_MAX = 80;
+export const HEADER_FDB_COUNT = 84; // live: entries in the forwarding database
+export const HEADER_CONTROL = 88; // 8 bytes that the control eventfd is read into
+export const HEADER_BATCHES = 96; // u64, live: batches forwarded, for the mean batch size
+export const HEADER_BYTES = 128;
+
+export const RING_BYTES = 65536;
+export const SQES_BYTES = 65536;
+export const SQ_ENTRIES = 512;
+export const CQ_ENTRIES = 2048;
+
+// ---- Port record.
+export const PORT_BYTES = 512;
+export const PORT_KIND = 0; // u8, KIND_*
+export const PORT_MODE = 1; // u8, MODE_*
+export const PORT_FLAGS = 2; // u16, FLAG_*
+export const PORT_SEGMENT = 4; // u16, endpoint and host
+export const PORT_NETWORK = 6; // u16, endpoint
+export const PORT_FRAME_BYTES_MAX = 8; // u32, MTU + 14
+export const PORT_NEXT = 12; // u16, next member of the segment
+export const PORT_TABLE = 14; // u16, uplink: its VLAN table
+export const PORT_MAC = 16; // u64, the six bytes as they stand on the wire, read little endian
+export const PORT_INFLIGHT = 24; // u32, requests that the kernel still holds
+export const PORT_READS = 28; // u32, reads of the current burst not yet completed
+export const PORT_ASKED = 32; // u32, size of the current burst
+export const PORT_GOT = 36; // u32, frames that it brought
+export const PORT_ERROR = 40; // i32, errno that ended reception for good; 0 while the port works
+export const PORT_RX_FRAMES = 64; // u64 counters from here on
+export const PORT_RX_BYTES = 72;
+export const PORT_TX_FRAMES = 80;
+export const PORT_TX_BYTES = 88;
+export const PORT_DROPS = 96; // u64 per DROP_* reason
+
+export const KIND_NONE = 0;
+export const KIND_ENDPOINT = 1;
+export const KIND_UPLINK = 2;
+export const KIND_HOST = 3;
+
+export const MODE_BRIDGE = 0;
+
+export const FLAG_CLOSING = 1; // no new requests; the host waits for PORT_INFLIGHT to reach 0
+export const FLAG_QUEUED = 2; // stands in the active queue
+export const FLAG_READY = 4; // a poll completed: start with a small burst
+
+// ---- Reasons why a frame was dropped. Counted on the ingress port, from DROP_GIANT on at the egress port.
+export const DROP_PORT_DOWN = 0;
+export const DROP_RUNT = 1;
+export const DROP_OFFLOAD = 2;
+export const DROP_SOURCE = 3;
+export const DROP_VLAN = 4;
+export const DROP_HAIRPIN = 5;
+export const DROP_UNKNOWN = 6;
+export const DROP_RX_TRUNCATED = 7;
+export const DROP_RX_ERROR = 8;
+export const DROP_GIANT = 9;
+export const DROP_TX_FULL = 10;
+export const DROP_TX_DOWN = 11;
+export const DROP_TX_TOO_BIG = 12;
+export const DROP_TX_ERROR = 13;
+export const DROP_REASONS = 14;
+
+// ---- Segment record.
+export const SEGMENT_BYTES = 32;
+export const SEGMENT_USED = 0; // u8
+export const SEGMENT_TAGS = 1; // u8, number of tags: 0..2
+export const SEGMENT_UPLINK = 2; // u16, port or 0
+export const SEGMENT_TAG0 = 4; // u32, outermost tag: tpid << 16 | vid
+export const SEGMENT_TAG1 = 8; // u32
+export const SEGMENT_HEAD = 12; // u16, first member port
+export const SEGMENT_MEMBERS = 14; // u16
+export const SEGMENT_TABLE = 16; // u16, the table that names it (for removal)
+export const SEGMENT_INNER = 18; // u16, inner table hung below the outer tag (two tags only)
+
+// ---- VLAN table: u16[2][4096], indexed by TPID (0: 0x8100, 1: 0x88a8) and VID.
+// 0: nobody; below 0x8000: segment; else 0x8000 | number of the table for the inner tag. Entry [0][0] is for frames without a tag.
+export const TABLE_BYTES = 16384;
+export const TABLE_STACKED = 0x8000;
+
+export const TPID_CTAG = 0x8100;
+export const TPID_STAG = 0x88a8;
+export const VID_MAX = 4094;
+export const ETHERTYPE_PAUSE = 0x8808;
+
+// ---- FDB entry: u64 key (fid << 48 | MAC), u64 value (port).
+export const FDB_ENTRY_BYTES = 16;
+
+// ---- Slot: one frame buffer with room in front for everything that the kernel or a tag needs.
+export const SLOT_BYTES = 69696; // 68 KiB + 64: the largest offload frame, and no two slots in the same L1 set
+export const SLOT_MSGHDR = 0; // struct msghdr, 56 bytes (recvmsg)
+export const SLOT_RX_IOVEC = 56; // one struct iovec
+export const SLOT_CMSG = 72; // struct cmsghdr + struct tpacket_auxdata
+export const SLOT_CMSG_BYTES = 40;
+export const SLOT_TX_IOVEC = 112; // two struct iovec
+export const SLOT_HEAD = 144; // vnet header + MACs + tags of a tagged copy that shares the slot
+export const SLOT_FRAME = 256; // the Ethernet frame; its vnet header stands right before it
+export const VNET_BYTES = 10;
+export const SLOT_CAPACITY = 69440; // SLOT_BYTES - SLOT_FRAME
+
+// ---- virtio_net_hdr (linux/virtio_net.h), 10 bytes.
+export const VNET_FLAGS = 0;
+export const VNET_GSO_TYPE = 1;
+export const VNET_HDR_LEN = 2;
+export const VNET_GSO_SIZE = 4;
+export const VNET_CSUM_START = 6;
+export const VNET_CSUM_OFFSET = 8;
+export const VNET_F_NEEDS_CSUM = 1;
+
+// ---- Received frame descriptor: in from the host (or the ring).
+export const RX_BYTES = 16;
+export const RX_PORT = 0; // u16
+export const RX_SLOT = 2; // u16
+export const RX_LENGTH = 4; // u32, bytes of the frame, vnet header not counted
+export const RX_TAG = 8; // u32, outer tag that the kernel stripped: tpid << 16 | tci; 0: none
+
+// ---- Transmit descriptor: out to the host (or the ring). The bytes are [HEAD, HEAD+HEAD_LENGTH) followed by [BODY, BODY+BODY_LENGTH).
+export const TX_BYTES = 32;
+export const TX_PORT = 0; // u16
+export const TX_SLOT = 2; // u16
+export const TX_BODY = 4; // u32 address
+export const TX_BODY_LENGTH = 8; // u32
+export const TX_HEAD = 12; // u32 address, 0: no separate head
+export const TX_HEAD_LENGTH = 16; // u32
+
+// ---- Parsed frame, written by `parse`.
+export const PARSED_BYTES = 24;
+export const PARSED_ETHERTYPE = 0; // u16, after all tags; the length field for 802.3
+export const PARSED_TAGS = 2; // u8, number of tags (at most 4 are followed)
+export const PARSED_L3_KIND = 3; // u8, L3_*
+export const PARSED_L3_OFFSET = 4; // u16, bytes from the start of the frame
+export const PARSED_L4_OFFSET = 6; // u16, 0: none (fragment, truncated, unknown)
+export const PARSED_L4_PROTOCOL = 8; // u8, IP protocol number after IPv6 extension headers
+export const PARSED_FLAGS = 9; // u8, PARSED_F_*
+export const PARSED_OUTER_TCI = 10; // u16
+export const PARSED_INNER_TCI = 12; // u16
+export const PARSED_L3_LENGTH = 14; // u16, bytes of the layer-3 packet by its own header
+export const L3_OTHER = 0;
+export const L3_ARP = 1;
+export const L3_IPV4 = 2;
+export const L3_IPV6 = 3;
+export const L3_LLC = 4;
+export const PARSED_F_TRUNCATED = 1; // a header does not fit in the frame
+export const PARSED_F_FRAGMENT = 2; // IPv4/IPv6 fragment
+export const PARSED_F_MULTICAST = 4; // destination address
+export const PARSED_F_BROADCAST = 8;
+
+// ---- What `pump` answers: requests to submit in bits 0..15, and these.
+export const PUMP_WAIT = 0x10000; // nothing left to do: block until one completion
+export const PUMP_ATTENTION = 0x20000; // a port failed, or one that is being removed made progress
+export const PUMP_CONTROL = 0x40000; // the control eventfd was read: messages wait; `controlArm` again

@@ -1,0 +1,31 @@
+/** Messages between the main thread and the datapath's thread. */
+import type { MessagePort } from "node:worker_threads";
+import type { RingKind } from "./ring.js";
+import type { PortSpec, SegmentSpec } from "./types.js";
+
+/** What the worker is started with. */
+export interface WorkerSetup {
+	module: WebAssembly.Module;
+	memory: WebAssembly.Memory;
+	mode: "auto" | RingKind;
+	/** Written by the main thread after each message and to stop. */
+	eventFd: number;
+	/** [0] becomes 1 when the worker shall return. */
+	stop: Int32Array;
+	port: MessagePort;
+}
+
+export type Operation =
+	| { op: "addPort"; spec: PortSpec }
+	| { op: "removePort"; port: number }
+	| { op: "setMtu"; port: number; mtuBytes: number }
+	| { op: "addSegment"; spec: SegmentSpec }
+	| { op: "removeSegment"; segment: number };
+
+export type Request = Operation & { id: number };
+
+export type Reply =
+	| { ready: RingKind }
+	| { id: number; value: number }
+	| { id: number; error: string }
+	| { failed: number; errno: number };

@@ -1,0 +1,166 @@
+/**
+ * The datapath's thread: one loop of `pump` (everything per frame, in the core) and `enter` (the kernel, once per batch).
+ * It blocks in the kernel when there is nothing to do; a write to the control eventfd wakes it up for a message.
+ *
+ *   main thread --message + eventfd--> [ pump -> enter -> pump -> enter ... ] --reply-->
+ *
+ * Changes (ports, segments) are applied here, between two batches, so the packet path needs no locks.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import * as abi from "../../assembly/abi.js";
+import { DEFAULT_LIMITS, Engine, macNumbers } from "../core/engine.js";
+import { close } from "../sys/libc.js";
+import { openRing, type Ring } from "./ring.js";
+import type { PortSpec, SegmentSpec, VlanTag } from "./types.js";
+import type { Reply, Request, WorkerSetup } from "./protocol.js";
+
+const KINDS = { endpoint: abi.KIND_ENDPOINT, uplink: abi.KIND_UPLINK, host: abi.KIND_HOST } as const;
+const CONTROL_FILE = 0;
+
+class Loop {
+	readonly #engine: Engine;
+	readonly #ring: Ring;
+	readonly #setup: WorkerSetup;
+	/** Descriptors of the ports, by port number. */
+	readonly #fds = new Map<number, number>();
+	/** Ports on their way out, with the request that waits for it. */
+	readonly #closing = new Map<number, number>();
+	readonly #failed = new Set<number>();
+
+	constructor(setup: WorkerSetup) {
+		this.#setup = setup;
+		this.#engine = new Engine(setup.module, setup.memory, DEFAULT_LIMITS);
+		this.#ring = openRing(this.#engine, setup.mode);
+		this.#ring.setFile(CONTROL_FILE, setup.eventFd);
+		this.#engine.core.controlArm();
+		setup.port.postMessage({ ready: this.#ring.kind } satisfies Reply);
+	}
+
+	/** Until the main thread says stop. */
+	run(): void {
+		const { core } = this.#engine;
+		const ring = this.#ring;
+		for (;;) {
+			const todo = core.pump();
+			if (todo & abi.PUMP_CONTROL) {
+				if (Atomics.load(this.#setup.stop, 0)) return this.#shutDown();
+				this.#readMessages();
+			}
+			if (todo & abi.PUMP_ATTENTION || this.#closing.size > 0) this.#attend();
+			// Whatever was done just now may have left requests behind: they are submitted by the next batch, without waiting before it.
+			const isIdle = todo & abi.PUMP_WAIT && !(todo & (abi.PUMP_CONTROL | abi.PUMP_ATTENTION));
+			ring.enter(todo & 0xffff, isIdle ? 1 : 0);
+		}
+	}
+
+	#readMessages(): void {
+		for (let item = receiveMessageOnPort(this.#setup.port); item; item = receiveMessageOnPort(this.#setup.port)) {
+			this.#handle(item.message as Request);
+		}
+		this.#engine.core.controlArm();
+	}
+
+	/** Failed ports, and ports that the kernel has let go. */
+	#attend(): void {
+		for (const port of this.#fds.keys()) {
+			const error = this.#engine.portError(port);
+			if (error && !this.#failed.has(port) && !this.#closing.has(port)) {
+				this.#failed.add(port);
+				this.#setup.port.postMessage({ failed: port, errno: error } satisfies Reply);
+			}
+		}
+		for (const [port, id] of this.#closing) {
+			if (this.#finishRemoval(port)) this.#setup.port.postMessage({ id, value: 0 } satisfies Reply);
+		}
+	}
+
+	/** Cancels before it closes: the kernel must not hold a buffer of ours when the memory goes. */
+	#shutDown(): void {
+		const { core } = this.#engine;
+		for (const port of this.#fds.keys()) if (!this.#closing.has(port)) this.#removePort(port, 0);
+		while (this.#closing.size > 0) {
+			const todo = core.pump();
+			for (const port of this.#closing.keys()) this.#finishRemoval(port);
+			if (this.#closing.size > 0) this.#ring.enter(todo & 0xffff, todo & abi.PUMP_WAIT ? 1 : 0);
+		}
+		this.#ring.close();
+	}
+
+	#handle(request: Request): void {
+		try {
+			const value = this.#apply(request);
+			if (value !== undefined) this.#setup.port.postMessage({ id: request.id, value } satisfies Reply);
+		} catch (error) {
+			this.#setup.port.postMessage({ id: request.id, error: (error as Error).message } satisfies Reply);
+		}
+	}
+
+	/** Answers undefined when the reply comes later. */
+	#apply(request: Request): number | undefined {
+		switch (request.op) {
+			case "addPort":
+				return this.#addPort(request.spec);
+			case "removePort":
+				return this.#removePort(request.port, request.id);
+			case "setMtu":
+				this.#engine.core.portSetMtu(request.port, request.mtuBytes);
+				return 0;
+			case "addSegment":
+				return this.#addSegment(request.spec);
+			case "removeSegment":
+				if (!this.#engine.core.segmentRemove(request.segment)) throw new Error("the segment still has ports");
+				return 0;
+		}
+	}
+
+	#addPort(spec: PortSpec): number {
+		const { core } = this.#engine;
+		const { low, high } = macNumbers(spec.mac);
+		const segment = spec.kind === "uplink" ? 0 : spec.segment;
+		const network = spec.kind === "endpoint" ? spec.network : 0;
+		const port = core.portAdd(KINDS[spec.kind], abi.MODE_BRIDGE, segment, network, low, high, spec.mtuBytes);
+		if (port === 0) {
+			const exists = segment !== 0 && core.stationPort(segment, low, high) !== 0;
+			throw new Error(exists ? `MAC ${spec.mac} is already in use on this VLAN` : "no room for another port");
+		}
+		try {
+			this.#ring.setFile(port, spec.fd);
+		} catch (error) {
+			core.portClose(port);
+			core.portFree(port);
+			throw error;
+		}
+		this.#fds.set(port, spec.fd);
+		core.portStart(port);
+		return port;
+	}
+
+	#removePort(port: number, id: number): undefined {
+		if (!this.#fds.has(port) || this.#closing.has(port)) throw new Error(`no port ${port}`);
+		this.#engine.core.portClose(port);
+		this.#ring.cancel(port);
+		this.#closing.set(port, id);
+	}
+
+	/** The descriptor is closed only when neither the kernel nor a queue of ours knows the port any more. */
+	#finishRemoval(port: number): boolean {
+		const { core } = this.#engine;
+		if (this.#engine.portInflight(port) > 0 || core.rxPending() > 0 || core.txPending() > 0) return false;
+		if (!core.portFree(port)) return false;
+		this.#ring.setFile(port, -1);
+		close(this.#fds.get(port)!);
+		this.#fds.delete(port);
+		this.#failed.delete(port);
+		this.#closing.delete(port);
+		return true;
+	}
+
+	#addSegment(spec: SegmentSpec): number {
+		const [outer, inner] = spec.tags.map((tag: VlanTag) => ((tag.tpid << 16) | tag.vid) >>> 0);
+		const segment = this.#engine.core.segmentAdd(spec.uplink ?? 0, outer ?? 0, inner ?? 0);
+		if (segment === 0) throw new Error("no room for another segment, or its VLAN is taken on this uplink");
+		return segment;
+	}
+}
+
+if (parentPort) new Loop(workerData as WorkerSetup).run();
