@@ -1,0 +1,216 @@
+/**
+ * Address management. An address space is what one parent and VLAN stack reach: inside it no address is given twice, in another
+ * one the same subnet is a different thing. Networks with the identical subnet share one pool of addresses; subnets that
+ * overlap without being equal are refused, because their pools could not know of each other.
+ */
+
+import { AddressSet } from "./addressset.js";
+import { type Cidr, contains, type Family, formatCidr, formatIp, mustParseCidr, mustParseIp, parseIp } from "./cidr.js";
+import { VlaneError } from "./errors.js";
+import type { IpamConfig } from "./types.js";
+
+/** An address handed out, with everything an endpoint derives from its subnet. */
+export interface Allocation {
+	/** Canonical text, without prefix length. */
+	address: string;
+	/** The subnet's. */
+	prefixLength: number;
+	/** The subnet's configuration; its gateway is the endpoint's. */
+	pool: IpamConfig;
+}
+
+/** How many addresses of a subnet a network's endpoints hold. */
+export interface PoolUsage {
+	subnet: string;
+	inUse: number;
+}
+
+/** The addresses of one subnet, shared by all networks of the space that have exactly this subnet. */
+interface Pool {
+	cidr: Cidr;
+	/** Everything that must not be handed out. */
+	used: AddressSet;
+	/** Owner of each address that an endpoint holds. */
+	allocations: Map<bigint, string>;
+	/** Networks that keep an address out of use as gateway or auxiliary address; several may name the same router. */
+	reservations: Map<bigint, Set<string>>;
+	members: Map<string, Member>;
+}
+
+/** One network's view of a pool. */
+interface Member {
+	networkName: string;
+	config: IpamConfig;
+	pool: Pool;
+	/** Where dynamic addresses come from: the ip-range, else the subnet. */
+	range: Cidr;
+}
+
+/** All pools of one (parent, VLAN stack), or of one network without parent. Methods either do everything or throw. */
+export class AddressSpace {
+	readonly #pools = new Map<string, Pool>();
+	/** Each network's pools in the order in which they were added. */
+	readonly #networks = new Map<string, Member[]>();
+
+	/**
+	 * Gives a network one more subnet, and reserves its gateway and auxiliary addresses. At a restart networks must be added in
+	 * the order of their creation: a network without ip-range is refused where another one has its subnet already.
+	 * @param config validated, as `resolveIpam` returns it
+	 * @throws VlaneError conflict: overlap, or a reserved address that is in use; texts are Docker's
+	 */
+	addPool(networkId: string, config: IpamConfig, networkName: string): void {
+		const cidr = mustParseCidr(config.subnet);
+		const range = config.ipRange === undefined ? cidr : mustParseCidr(config.ipRange);
+		this.#refuseOverlap(networkId, config, cidr, range);
+
+		const existing = this.#pools.get(formatCidr(cidr));
+		const pool = existing ?? newPool(cidr);
+		const reserved = reservedAddresses(config);
+		checkReservations(pool, reserved);
+
+		for (const { value } of reserved) {
+			const holders = pool.reservations.get(value) ?? new Set();
+			pool.reservations.set(value, holders.add(networkId));
+			pool.used.add(value);
+		}
+		const member = { networkName, config, pool, range };
+		pool.members.set(networkId, member);
+		this.#pools.set(formatCidr(cidr), pool);
+		this.#networks.set(networkId, [...(this.#networks.get(networkId) ?? []), member]);
+	}
+
+	/** Takes back everything of a network: its endpoints' addresses, its reservations, and pools nobody else has. */
+	removeNetwork(networkId: string): void {
+		for (const { pool } of this.#networks.get(networkId) ?? []) {
+			pool.members.delete(networkId);
+			for (const [value, owner] of pool.allocations) {
+				if (owner === networkId) this.#free(pool, value);
+			}
+			for (const [value, holders] of pool.reservations) {
+				if (!holders.delete(networkId) || holders.size > 0) continue;
+				pool.reservations.delete(value);
+				pool.used.delete(value);
+			}
+			if (pool.members.size === 0) this.#pools.delete(formatCidr(pool.cidr));
+		}
+		this.#networks.delete(networkId);
+	}
+
+	/**
+	 * Hands out an address: `requested`, which may lie outside the ip-range, or else the lowest free one of the first subnet of
+	 * the family that has one.
+	 * @throws VlaneError invalid (out of range), conflict (in use) or unavailable (none left); texts are Docker's
+	 */
+	allocate(networkId: string, request: { family: Family; requested?: string }): Allocation {
+		const members = (this.#networks.get(networkId) ?? []).filter(({ pool }) => pool.cidr.family === request.family);
+		if (request.requested !== undefined) return this.#allocateRequested(networkId, members, request.requested);
+		for (const member of members) {
+			const value = member.pool.used.lowestFree(member.range.first, member.range.last);
+			if (value !== undefined) return this.#take(networkId, member, value);
+		}
+		const name = members[0]?.networkName ?? this.#networks.get(networkId)?.[0]?.networkName ?? networkId;
+		throw new VlaneError(
+			"unavailable",
+			`no available IPv${request.family} addresses on this network's address pools: ${name} (${networkId})`,
+		);
+	}
+
+	/** Returns an address, which may be handed out again at once; false when the network's endpoints do not hold it. */
+	release(networkId: string, address: string): boolean {
+		const ip = mustParseIp(address);
+		const pool = (this.#networks.get(networkId) ?? []).find((member) => contains(member.pool.cidr, ip))?.pool;
+		if (pool?.allocations.get(ip.value) !== networkId) return false;
+		this.#free(pool, ip.value);
+		return true;
+	}
+
+	/** Addresses in use by the network's endpoints, for each of its subnets in order. */
+	usage(networkId: string): PoolUsage[] {
+		return (this.#networks.get(networkId) ?? []).map(({ config, pool }) => ({
+			subnet: config.subnet,
+			inUse: [...pool.allocations.values()].filter((owner) => owner === networkId).length,
+		}));
+	}
+
+	/** True when no network is left: the space may be forgotten. */
+	get isEmpty(): boolean {
+		return this.#networks.size === 0;
+	}
+
+	#allocateRequested(networkId: string, members: Member[], requested: string): Allocation {
+		const ip = parseIp(requested);
+		const member = ip && members.find(({ pool }) => contains(pool.cidr, ip));
+		if (ip === undefined || member === undefined) {
+			throw new VlaneError("invalid", `requested address is out of range: ${requested}`);
+		}
+		if (member.pool.used.has(ip.value)) throw new VlaneError("conflict", `Address already in use: ${requested}`);
+		return this.#take(networkId, member, ip.value);
+	}
+
+	#take(networkId: string, { pool, config }: Member, value: bigint): Allocation {
+		pool.used.add(value);
+		pool.allocations.set(value, networkId);
+		return { address: formatIp(pool.cidr.family, value), prefixLength: pool.cidr.prefixLength, pool: config };
+	}
+
+	#free(pool: Pool, value: bigint): void {
+		pool.allocations.delete(value);
+		pool.used.delete(value);
+	}
+
+	#refuseOverlap(networkId: string, config: IpamConfig, cidr: Cidr, range: Cidr): void {
+		for (const pool of this.#pools.values()) {
+			if (pool.cidr.family !== cidr.family || pool.cidr.first > cidr.last || cidr.first > pool.cidr.last) continue;
+			const isEqual = pool.cidr.prefixLength === cidr.prefixLength;
+			const rangeIsFree = [...pool.members.values()].every(
+				(member) => member.range.first !== range.first || member.range.last !== range.last,
+			);
+			if (isEqual && config.ipRange !== undefined && rangeIsFree && !pool.members.has(networkId)) continue;
+			const holder = [...pool.members.values()][0]?.networkName;
+			const problem = "invalid pool request: Pool overlaps with other one on this address space";
+			const remedy = isEqual ? "give each of them its own --ip-range" : "use the same subnet with an --ip-range, or another subnet";
+			throw new VlaneError(
+				"conflict",
+				`${problem}: ${config.subnet}, network ${holder} has ${formatCidr(pool.cidr)}; ${remedy}`,
+			);
+		}
+	}
+}
+
+/**
+ * A pool with what no host may have: IPv4's network and broadcast address (but RFC 3021: not in a /31, nor in a /32), and
+ * IPv6's subnet-router anycast address (RFC 4291 2.6.1, but RFC 6164: not in a /127).
+ */
+function newPool(cidr: Cidr): Pool {
+	const used = new AddressSet();
+	if (cidr.last - cidr.first > 1n) {
+		used.add(cidr.first);
+		if (cidr.family === 4) used.add(cidr.last);
+	}
+	return { cidr, used, allocations: new Map(), reservations: new Map(), members: new Map() };
+}
+
+interface Reservation {
+	value: bigint;
+	failure: string;
+}
+
+function reservedAddresses(config: IpamConfig): Reservation[] {
+	const aux = Object.entries(config.auxAddresses ?? {}).map(([name, address]) => ({
+		value: mustParseIp(address).value,
+		failure: `failed to allocate secondary ip address (${name}:${address})`,
+	}));
+	if (config.gateway === undefined) return aux;
+	return [{ value: mustParseIp(config.gateway).value, failure: `failed to allocate gateway (${config.gateway})` }, ...aux];
+}
+
+/** Another network's gateway or auxiliary address may be named again, anything else in use may not. */
+function checkReservations(pool: Pool, reserved: Reservation[]): void {
+	const seen = new Set<bigint>();
+	for (const { value, failure } of reserved) {
+		if (seen.has(value) || (pool.used.has(value) && !pool.reservations.has(value))) {
+			throw new VlaneError("conflict", `${failure}: Address already in use`);
+		}
+		seen.add(value);
+	}
+}

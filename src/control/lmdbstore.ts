@@ -1,0 +1,132 @@
+/** The store on disk: one LMDB file in the state directory, which one daemon at a time may have open. */
+
+import { mkdirSync, statSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { open, type RootDatabase } from "lmdb";
+import { VlaneError } from "./errors.js";
+import { type Batch, type Entry, SCHEMA_VERSION, type Store } from "./store.js";
+
+const FILE_NAME = "vlane.lmdb";
+const SCHEMA_KEY = "meta/schema";
+
+/**
+ * Opens the store, making the directory (mode 0700) and the file when they are missing.
+ * @throws VlaneError conflict: another process has it open; unavailable: written by a newer version; internal: file system errors
+ */
+export async function openLmdbStore(stateDir: string): Promise<Store> {
+	const lock = await lockDirectory(stateDir);
+	try {
+		return await LmdbStore.open(stateDir, lock);
+	} catch (error) {
+		lock.close();
+		if (error instanceof VlaneError) throw error;
+		throw new VlaneError("internal", `cannot open state directory ${stateDir}: ${reason(error)}`, { cause: error });
+	}
+}
+
+/** LMDB holds the texts; JSON is made and read here, so that what is written is what the caller had at the time of the call. */
+class LmdbStore implements Store {
+	private constructor(
+		readonly database: RootDatabase<string, string>,
+		readonly lock: Server,
+	) {}
+
+	static async open(stateDir: string, lock: Server): Promise<LmdbStore> {
+		// The umask because LMDB makes its files 0664.
+		const umask = process.umask(0o077);
+		let database: RootDatabase<string, string>;
+		try {
+			// Without overlappingSync a write's promise resolves after its fsync, not before.
+			database = open({ path: join(stateDir, FILE_NAME), noSubdir: true, encoding: "string", overlappingSync: false });
+		} finally {
+			process.umask(umask);
+		}
+		const store = new LmdbStore(database, lock);
+		const version = store.get<number>(SCHEMA_KEY);
+		if (version === undefined) await store.put(SCHEMA_KEY, SCHEMA_VERSION);
+		else if (version > SCHEMA_VERSION) {
+			await database.close();
+			const versions = `its schema is ${version}, this version reads up to ${SCHEMA_VERSION}`;
+			throw new VlaneError(
+				"unavailable",
+				`state directory ${stateDir} was written by a newer vlane (${versions}); use that vlane or another --state-dir`,
+			);
+		}
+		return store;
+	}
+
+	get<T>(key: string): T | undefined {
+		const text = this.database.get(key);
+		return text === undefined ? undefined : (JSON.parse(text) as T);
+	}
+
+	list<T>(prefix: string): Entry<T>[] {
+		const range = this.database.getRange({ start: prefix, end: `${prefix}\uffff` });
+		return Array.from(range, ({ key, value }) => ({ key, value: JSON.parse(value) as T }));
+	}
+
+	put(key: string, value: unknown): Promise<void> {
+		return this.transaction((batch) => batch.put(key, value));
+	}
+
+	del(key: string): Promise<void> {
+		return this.transaction((batch) => batch.del(key));
+	}
+
+	async transaction(fn: (batch: Batch) => void): Promise<void> {
+		const writes: { key: string; text?: string }[] = [];
+		fn({
+			put: (key, value) => writes.push({ key, text: JSON.stringify(value) }),
+			del: (key) => writes.push({ key }),
+		});
+		await this.database.transaction(() => {
+			for (const { key, text } of writes) {
+				if (text === undefined) this.database.remove(key);
+				else this.database.put(key, text);
+			}
+		});
+	}
+
+	async close(): Promise<void> {
+		await this.database.close();
+		await new Promise((resolve) => this.lock.close(resolve));
+	}
+}
+
+/**
+ * Takes the directory for this process: binds a socket in the abstract namespace (unix(7)) named after the directory's inode. The
+ * kernel drops it with the process, however it ends, so that nothing stale is ever left.
+ */
+async function lockDirectory(stateDir: string): Promise<Server> {
+	let identity: string;
+	try {
+		mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+		const { dev, ino } = statSync(stateDir, { bigint: true });
+		identity = `${dev}:${ino}`;
+	} catch (error) {
+		throw new VlaneError("internal", `cannot use state directory ${stateDir}: ${reason(error)}`, { cause: error });
+	}
+	const server = createServer((connection) => connection.destroy());
+	server.unref();
+	await new Promise<void>((resolve, reject) => {
+		server.once("error", (error: NodeJS.ErrnoException) => {
+			const isTaken = error.code === "EADDRINUSE";
+			reject(
+				new VlaneError(
+					isTaken ? "conflict" : "internal",
+					isTaken
+						? `state directory ${stateDir} is in use by another vlane daemon; stop it or use another --state-dir`
+						: `cannot lock state directory ${stateDir}: ${reason(error)}`,
+					{ cause: error },
+				),
+			);
+		});
+		server.listen(`\0vlane-state-${identity}`, resolve);
+	});
+	return server;
+}
+
+function reason(error: unknown): string {
+	return error instanceof Error ? error.message : String(error);
+}

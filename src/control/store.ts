@@ -1,0 +1,30 @@
+/** Where the daemon's records outlive it: a small ordered map with atomic, durable writes. Values are JSON. */
+
+/** Version of the records' shape; a store written with a newer one is refused. */
+export const SCHEMA_VERSION = 1;
+
+/** Writes that are made together or not at all. */
+export interface Batch {
+	put(key: string, value: unknown): void;
+	del(key: string): void;
+}
+
+/** One record with its key. */
+export interface Entry<T> {
+	key: string;
+	value: T;
+}
+
+/** Reads are synchronous and see everything whose promise has resolved; a promise resolves when the writes are on disk. */
+export interface Store {
+	get<T>(key: string): T | undefined;
+	/** All records whose key begins with `prefix`, in the keys' order. */
+	list<T>(prefix: string): Entry<T>[];
+	/** The value is taken as it is now; later changes to the object do not matter. */
+	put(key: string, value: unknown): Promise<void>;
+	del(key: string): Promise<void>;
+	/** Collects what `fn` writes and makes it one atomic write; nothing is written when `fn` throws. */
+	transaction(fn: (batch: Batch) => void): Promise<void>;
+	/** Waits for pending writes; the directory may be opened again afterwards. */
+	close(): Promise<void>;
+}
