@@ -1,0 +1,226 @@
+/** Containers: processes in a network namespace of their own (`vlane run|ps|stop|rm`). */
+import { readdirSync } from "node:fs";
+import { isErrno } from "../sys/errno.js";
+import { close, kill } from "../sys/libc.js";
+import { netnsId, openNetns } from "../sys/netns.js";
+import type { Context } from "./context.js";
+import type { Endpoints } from "./endpoints.js";
+import { VlaneError } from "./errors.js";
+import { checkContainerName, newId, randomName, resolveRef } from "./names.js";
+import type { Networks } from "./networks.js";
+import type { Queue } from "./queue.js";
+import type { CreateContainerBody } from "./schema.js";
+import { processStart, resolveTarget, targetPath } from "./target.js";
+import type { ApiContainer, ContainerRecord } from "./types.js";
+import { withUndo } from "./undo.js";
+
+const SIGTERM = 15;
+const SIGKILL = 9;
+
+/** How long a process that was sent SIGKILL may take to be gone. */
+const KILL_GRACE_MS = 5000;
+
+export class Containers {
+	/** Namespaces of running containers, by container id: held open, so that their identity is not given to a new one. */
+	readonly #netnsFds = new Map<string, number>();
+	/** Called when a container's process has been seen to exit, by container id. */
+	readonly #waiters = new Map<string, (() => void)[]>();
+
+	constructor(
+		readonly context: Context,
+		readonly networks: Networks,
+		readonly endpoints: Endpoints,
+		readonly queue: Queue,
+	) {}
+
+	/**
+	 * Takes a process in as a container and connects it to its networks: all of them, or none.
+	 * @throws VlaneError, SysError; nothing is left behind then
+	 */
+	async create(body: CreateContainerBody): Promise<ContainerRecord> {
+		const { state, log } = this.context;
+		const target = resolveTarget(`pid:${body.Pid}`);
+		const pidStart = processStart(body.Pid);
+		if (pidStart === undefined) throw new VlaneError("notFound", `process ${body.Pid} has exited`);
+		const id = newId();
+		const name = this.#chooseName(body.Name);
+		const container: ContainerRecord = {
+			id,
+			name,
+			command: body.Command,
+			created: new Date().toISOString(),
+			pid: body.Pid,
+			pidStart,
+			status: "running",
+			autoRemove: body.AutoRemove,
+			hostname: body.Hostname ?? id.slice(0, 12),
+		};
+		const wanted = body.Networks.map((wish) => ({ wish, network: this.networks.find(wish.Network) }));
+		await withUndo(async (undo) => {
+			for (const { wish, network } of wanted) {
+				const { IPv4Address: ipv4, IPv6Address: ipv6, MacAddress: mac } = wish;
+				await this.endpoints.make(network, target, { name, ipv4, ipv6, mac }, undo);
+			}
+			await state.containers.put(container);
+		});
+		this.watch(container);
+		log.info("container started", { container: name, id, pid: body.Pid });
+		return container;
+	}
+
+	list(all: boolean): ContainerRecord[] {
+		return this.context.state.containers.all().filter(({ status }) => all || status === "running");
+	}
+
+	/** @throws VlaneError notFound, invalid (ambiguous) */
+	find(ref: string): ContainerRecord {
+		return resolveRef(this.context.state.containers.all(), ref, "container");
+	}
+
+	/** Notices the container's exit from now on; also for containers of an earlier daemon. */
+	watch({ id, pid }: ContainerRecord): void {
+		const target = `pid:${pid}`;
+		const path = targetPath(target);
+		try {
+			this.#netnsFds.set(id, openNetns(path));
+		} catch (error) {
+			if (!isErrno(error, "ENOENT", "ESRCH")) throw error;
+		}
+		this.context.lifetimes.watch(target, "");
+	}
+
+	/**
+	 * The process of a `pid:N` target has exited (queue only): what else runs in the container ends with it, as Docker's
+	 * containers do; the record says so, or goes.
+	 */
+	async ended(target: string): Promise<void> {
+		const container = this.context.state.containers.all().find(({ pid }) => `pid:${pid}` === target);
+		if (!container) return;
+		this.#killAll(container);
+		const netnsFd = this.#netnsFds.get(container.id);
+		if (netnsFd !== undefined) close(netnsFd);
+		this.#netnsFds.delete(container.id);
+		await this.markExited(container);
+		for (const wake of this.#waiters.get(container.id) ?? []) wake();
+		this.#waiters.delete(container.id);
+	}
+
+	/** Writes down that the container runs no more (queue only). */
+	async markExited(container: ContainerRecord): Promise<void> {
+		const { state, log } = this.context;
+		if (container.autoRemove) await state.containers.del(container.id);
+		else await state.containers.put({ ...container, pid: 0, status: "exited" });
+		log.info("container exited", { container: container.name, id: container.id });
+	}
+
+	/**
+	 * Asks the process to end, and ends it when it does not. Does not hold up the queue while it waits.
+	 * @throws VlaneError notFound, invalid (ambiguous), internal (it survived SIGKILL)
+	 */
+	async stop(ref: string, timeoutSeconds: number): Promise<void> {
+		const container = this.find(ref);
+		if (container.status !== "running") return;
+		const exited = this.#exit(container);
+		this.#signal(container.pid, container.pidStart, SIGTERM);
+		if (await settlesWithin(exited, timeoutSeconds * 1000)) return;
+		await this.#destroy(container, exited);
+	}
+
+	/** @throws VlaneError notFound, invalid (ambiguous), conflict (running and not forced), internal */
+	async remove(ref: string, force: boolean): Promise<void> {
+		const container = this.find(ref);
+		if (container.status === "running") {
+			if (!force) {
+				const advice = "stop the container before removing or force remove";
+				throw new VlaneError("conflict", `cannot remove container "/${container.name}": container is running: ${advice}`);
+			}
+			await this.#destroy(container, this.#exit(container));
+		}
+		await this.queue.run(() => this.context.state.containers.del(container.id));
+	}
+
+	/** A container as the API shows it. */
+	describe(container: ContainerRecord): ApiContainer {
+		const { state } = this.context;
+		const endpoints = container.status === "running" ? this.endpoints.ofTarget(`pid:${container.pid}`) : [];
+		return {
+			Id: container.id,
+			Name: container.name,
+			Command: container.command,
+			Created: container.created,
+			State: container.status,
+			Pid: container.pid,
+			Networks: Object.fromEntries(
+				endpoints.map((endpoint) => [
+					state.networks.get(endpoint.networkId)?.name ?? endpoint.networkId,
+					this.endpoints.describe(endpoint),
+				]),
+			),
+		};
+	}
+
+	#chooseName(wanted: string | undefined): string {
+		const taken = new Map(this.context.state.containers.all().map(({ name, id }) => [name, id]));
+		if (wanted === undefined) return randomName(taken);
+		const name = wanted.replace(/^\//, "");
+		checkContainerName(name);
+		const holder = taken.get(name);
+		if (holder === undefined) return name;
+		throw new VlaneError(
+			"conflict",
+			`Conflict. The container name "/${name}" is already in use by container "${holder}". ` +
+				"You have to remove (or rename) that container to be able to reuse that name.",
+		);
+	}
+
+	/** Resolves once the container's exit has been dealt with. */
+	#exit({ id }: ContainerRecord): Promise<void> {
+		return new Promise((wake) => this.#waiters.set(id, [...(this.#waiters.get(id) ?? []), wake]));
+	}
+
+	async #destroy(container: ContainerRecord, exited: Promise<void>): Promise<void> {
+		this.#killAll(container);
+		this.#signal(container.pid, container.pidStart, SIGKILL);
+		if (await settlesWithin(exited, KILL_GRACE_MS)) return;
+		throw new VlaneError("internal", `cannot stop container ${container.name}: process ${container.pid} survived SIGKILL`);
+	}
+
+	/** Ends every process in the container's network namespace. */
+	#killAll(container: ContainerRecord): void {
+		const netnsFd = this.#netnsFds.get(container.id);
+		if (netnsFd === undefined) return;
+		const netns = netnsId(netnsFd);
+		for (const entry of readdirSync("/proc")) {
+			const pid = Number(entry);
+			if (!Number.isInteger(pid)) continue;
+			try {
+				if (netnsId(`/proc/${pid}/ns/net`) === netns) kill(pid, SIGKILL);
+			} catch {
+				// It ended between the look and the signal.
+			}
+		}
+	}
+
+	/** Sends a signal unless the pid belongs to another process by now. */
+	#signal(pid: number, pidStart: string, signal: number): void {
+		if (processStart(pid) !== pidStart) return;
+		try {
+			kill(pid, signal);
+		} catch (error) {
+			if (!isErrno(error, "ESRCH")) throw error;
+		}
+	}
+}
+
+/** False when the promise has not settled after that many milliseconds. */
+async function settlesWithin(promise: Promise<void>, timeoutMs: number): Promise<boolean> {
+	let timer: NodeJS.Timeout | undefined;
+	const timeout = new Promise<boolean>((resolve) => {
+		timer = setTimeout(resolve, timeoutMs, false);
+	});
+	try {
+		return await Promise.race([promise.then(() => true), timeout]);
+	} finally {
+		clearTimeout(timer);
+	}
+}

@@ -1,0 +1,33 @@
+/** What networks, endpoints and containers share: the records, the kernel side, and the addresses in use. */
+import type { Fabric } from "./fabric.js";
+import { segmentKey } from "./fabric.js";
+import { AddressSpace } from "./ipam.js";
+import type { Lifetimes } from "./lifetimes.js";
+import type { Log } from "./log.js";
+import type { State } from "./state.js";
+import type { EndpointRecord, NetworkRecord } from "./types.js";
+
+export interface Context {
+	state: State;
+	fabric: Fabric;
+	spaces: Spaces;
+	lifetimes: Lifetimes;
+	log: Log;
+}
+
+/** Address spaces: one per parent and VLAN stack, one per network without parent. */
+export class Spaces {
+	readonly #byKey = new Map<string, AddressSpace>();
+
+	of(network: Pick<NetworkRecord, "id" | "parent">): AddressSpace {
+		const key = segmentKey(network);
+		const space = this.#byKey.get(key) ?? new AddressSpace();
+		this.#byKey.set(key, space);
+		return space;
+	}
+}
+
+/** Endpoints of one network. */
+export function endpointsOf(state: State, networkId: string): EndpointRecord[] {
+	return state.endpoints.all().filter((endpoint) => endpoint.networkId === networkId);
+}

@@ -1,0 +1,162 @@
+/** Endpoints: a network's interface in somebody's network namespace (`vlane network connect|disconnect`, `vlane run`). */
+import { mustParseCidr } from "./cidr.js";
+import { type Context, endpointsOf } from "./context.js";
+import { VlaneError } from "./errors.js";
+import { segmentKey } from "./fabric.js";
+import { chooseIfname } from "./interface.js";
+import { checkEndpointAddresses } from "./ipamconfig.js";
+import { parseMac, stableMac } from "./mac.js";
+import { newId } from "./names.js";
+import { OPTION } from "./options.js";
+import type { Target } from "./target.js";
+import type { ApiContainer, EndpointRecord, NetworkRecord } from "./types.js";
+import { type Undo, withUndo } from "./undo.js";
+
+/** What the user asked of an endpoint; what is absent is chosen. */
+export interface EndpointWish {
+	name: string;
+	ipv4?: string;
+	ipv6?: string;
+	mac?: string;
+	ifname?: string;
+}
+
+export class Endpoints {
+	constructor(readonly context: Context) {}
+
+	/**
+	 * Makes an endpoint that lives as long as its target.
+	 * @throws VlaneError, SysError; nothing is left behind then
+	 */
+	async connect(network: NetworkRecord, target: Target, wish: EndpointWish): Promise<EndpointRecord> {
+		const endpoint = await withUndo((undo) => this.make(network, target, wish, undo));
+		this.context.lifetimes.watch(target.text, target.netnsId);
+		return endpoint;
+	}
+
+	/**
+	 * Makes an endpoint: addresses, interface, port, record. Every step is added to `undo`; its target is not watched yet.
+	 * @throws VlaneError, SysError
+	 */
+	async make(network: NetworkRecord, target: Target, wish: EndpointWish, undo: Undo): Promise<EndpointRecord> {
+		const { state, fabric, spaces, log } = this.context;
+		fabric.checkUsable(network);
+		this.#checkFree(network, target, wish.name);
+		checkEndpointAddresses(network.ipam, wish);
+		const mac = this.#chooseMac(network, wish);
+		const ifname = chooseIfname(target.path, wish.ifname);
+		const space = spaces.of(network);
+		const allocate = (family: 4 | 6, requested: string | undefined) => {
+			const lease = space.allocate(network.id, { family, requested });
+			undo.add(() => {
+				space.release(network.id, lease.address);
+			});
+			return { cidr: `${lease.address}/${lease.prefixLength}`, gateway: lease.pool.gateway };
+		};
+		const v4 = has(network, 4) ? allocate(4, wish.ipv4) : undefined;
+		const v6 = has(network, 6) ? allocate(6, wish.ipv6) : undefined;
+		const endpoint: EndpointRecord = {
+			id: newId(),
+			networkId: network.id,
+			name: wish.name,
+			target: target.text,
+			netnsId: target.netnsId,
+			ifname,
+			mac,
+			ipv4: v4?.cidr,
+			ipv6: v6?.cidr,
+			gateway4: v4?.gateway,
+			gateway6: v6?.gateway,
+			mtuBytes: Number(network.options[OPTION.mtu] ?? fabric.mtuBytes(network)),
+		};
+		await fabric.attachEndpoint(network, endpoint, false);
+		undo.add(() => fabric.detachEndpoint(endpoint.id));
+		await state.endpoints.put(endpoint);
+		undo.add(() => state.endpoints.del(endpoint.id));
+		fabric.keepEndpoint(endpoint.id);
+		log.info("endpoint connected", { network: network.name, endpoint: endpoint.name, mac, ipv4: v4?.cidr ?? "", ipv6: v6?.cidr ?? "" });
+		return endpoint;
+	}
+
+	/** Removes an endpoint and its interface; what is gone already is fine. */
+	async release(endpoint: EndpointRecord): Promise<void> {
+		const { state, fabric, spaces, lifetimes, log } = this.context;
+		await fabric.detachEndpoint(endpoint.id);
+		await state.endpoints.del(endpoint.id);
+		const network = state.networks.get(endpoint.networkId);
+		for (const cidr of network ? [endpoint.ipv4, endpoint.ipv6] : []) {
+			if (network && cidr) spaces.of(network).release(network.id, addressOf(cidr));
+		}
+		const isOnly = !state.endpoints.all().some(({ target }) => target === endpoint.target);
+		if (isOnly && !state.containers.all().some(({ pid }) => `pid:${pid}` === endpoint.target)) lifetimes.unwatch(endpoint.target);
+		log.info("endpoint released", { network: network?.name ?? "", endpoint: endpoint.name });
+	}
+
+	/** Removes every endpoint of a target: its process or its namespace has ended. */
+	async releaseTarget(target: string): Promise<void> {
+		for (const endpoint of this.ofTarget(target)) await this.release(endpoint);
+	}
+
+	ofTarget(target: string): EndpointRecord[] {
+		return this.context.state.endpoints.all().filter((endpoint) => endpoint.target === target);
+	}
+
+	/** The endpoint that a user means by `ref`: its name, its target as typed at connect, or the beginning of its id. */
+	find(network: NetworkRecord, ref: string): EndpointRecord | undefined {
+		const endpoints = endpointsOf(this.context.state, network.id);
+		const byName = endpoints.find(({ name, target }) => name === ref || target === ref);
+		const byId = endpoints.filter(({ id }) => ref.length > 0 && id.startsWith(ref));
+		return byName ?? (byId.length === 1 ? byId[0] : undefined);
+	}
+
+	/** What a container sees of its endpoint, in Docker's field names. */
+	describe(endpoint: EndpointRecord): ApiContainer["Networks"][string] {
+		return {
+			NetworkID: endpoint.networkId,
+			EndpointID: endpoint.id,
+			IPAddress: endpoint.ipv4 ? addressOf(endpoint.ipv4) : "",
+			IPPrefixLen: endpoint.ipv4 ? mustParseCidr(endpoint.ipv4).prefixLength : 0,
+			GlobalIPv6Address: endpoint.ipv6 ? addressOf(endpoint.ipv6) : "",
+			GlobalIPv6PrefixLen: endpoint.ipv6 ? mustParseCidr(endpoint.ipv6).prefixLength : 0,
+			Gateway: endpoint.gateway4 ?? "",
+			IPv6Gateway: endpoint.gateway6 ?? "",
+			MacAddress: endpoint.mac,
+			Interface: endpoint.ifname,
+		};
+	}
+
+	#checkFree(network: NetworkRecord, target: Target, name: string): void {
+		const others = endpointsOf(this.context.state, network.id);
+		if (others.some((other) => other.name === name || other.target === target.text)) {
+			throw new VlaneError("conflict", `endpoint with name ${name} already exists in network ${network.name}`);
+		}
+	}
+
+	/** The given address, or a stable one; unique on the wire that the network is on. */
+	#chooseMac(network: NetworkRecord, wish: EndpointWish): string {
+		const { state, fabric } = this.context;
+		const key = segmentKey(network);
+		const taken = new Map<string, string>();
+		for (const other of state.endpoints.all()) {
+			const neighbour = state.networks.get(other.networkId);
+			if (neighbour && segmentKey(neighbour) === key) taken.set(other.mac, `endpoint ${other.name} of network ${neighbour.name}`);
+		}
+		const parentMac = fabric.parentMac(network);
+		if (parentMac) taken.set(parentMac, `parent interface ${network.parent?.link}`);
+		if (wish.mac === undefined) return stableMac(state.hostId, network.name, wish.name, taken);
+		const mac = parseMac(wish.mac);
+		const holder = taken.get(mac);
+		if (holder) throw new VlaneError("conflict", `MAC address ${mac} is already in use by ${holder}; choose another one`);
+		return mac;
+	}
+}
+
+/** Whether the network has addresses of the family to give; a family that is off has no subnet. */
+function has(network: NetworkRecord, family: 4 | 6): boolean {
+	return network.ipam.some(({ subnet }) => mustParseCidr(subnet).family === family);
+}
+
+/** `172.16.86.2/24` -> `172.16.86.2`. */
+function addressOf(cidr: string): string {
+	return cidr.slice(0, cidr.indexOf("/"));
+}

@@ -1,0 +1,13 @@
+/**
+ * One change at a time: requests, process exits and link events all go through one queue, so that no two interleave.
+ */
+export class Queue {
+	#tail: Promise<unknown> = Promise.resolve();
+
+	/** Runs `task` after everything that was queued before it; settles as `task` does. */
+	run<T>(task: () => T | Promise<T>): Promise<T> {
+		const result = this.#tail.then(task);
+		this.#tail = result.catch(() => undefined);
+		return result;
+	}
+}

@@ -1,0 +1,67 @@
+/**
+ * After a restart: the records are made true again. Containers kept running meanwhile and their interfaces kept their
+ * addresses; what they lacked was the switch behind them.
+ */
+import { mustParseCidr } from "./cidr.js";
+import type { Containers } from "./containers.js";
+import { type Context, endpointsOf } from "./context.js";
+import type { Endpoints } from "./endpoints.js";
+import { messageOf } from "./log.js";
+import { isTargetAlive, processStart } from "./target.js";
+import type { EndpointRecord, NetworkRecord } from "./types.js";
+
+/** Rebuilds everything; what can not be rebuilt is logged, never fatal. Network records are never lost. */
+export async function restore(context: Context, endpoints: Endpoints, containers: Containers): Promise<void> {
+	const { state } = context;
+	for (const network of byAge(state.networks.all())) {
+		await restoreNetwork(context, network);
+		for (const endpoint of endpointsOf(state, network.id)) await restoreEndpoint(context, endpoints, network, endpoint);
+	}
+	for (const endpoint of state.endpoints.all()) {
+		if (!state.networks.get(endpoint.networkId)) await state.endpoints.del(endpoint.id);
+	}
+	for (const container of state.containers.all()) {
+		if (container.status !== "running") continue;
+		if (processStart(container.pid) === container.pidStart) containers.watch(container);
+		else {
+			await endpoints.releaseTarget(`pid:${container.pid}`);
+			await containers.markExited(container);
+		}
+	}
+	context.log.info("state restored", { networks: state.networks.all().length, endpoints: state.endpoints.all().length });
+}
+
+/** Oldest first: among networks that share a parent the first one was asked for its options. */
+function byAge(networks: NetworkRecord[]): NetworkRecord[] {
+	return networks.toSorted((a, b) => (a.created < b.created ? -1 : 1));
+}
+
+async function restoreNetwork({ spaces, fabric, log }: Context, network: NetworkRecord): Promise<void> {
+	const space = spaces.of(network);
+	for (const config of network.ipam) space.addPool(network.id, config, network.name);
+	await fabric.attachNetwork(network, true);
+	fabric.keepNetwork(network);
+	const { State, Detail } = fabric.status(network);
+	if (State === "degraded") log.warn("network is degraded", { network: network.name, detail: Detail });
+}
+
+async function restoreEndpoint(
+	context: Context,
+	endpoints: Endpoints,
+	network: NetworkRecord,
+	endpoint: EndpointRecord,
+): Promise<void> {
+	const { spaces, fabric, lifetimes, log } = context;
+	for (const cidr of [endpoint.ipv4, endpoint.ipv6]) {
+		if (cidr === undefined) continue;
+		const [requested] = cidr.split("/");
+		spaces.of(network).allocate(network.id, { family: mustParseCidr(cidr).family, requested });
+	}
+	if (!isTargetAlive(endpoint.target, endpoint.netnsId)) {
+		await endpoints.release(endpoint);
+		return;
+	}
+	await fabric.attachEndpoint(network, endpoint, true);
+	lifetimes.watch(endpoint.target, endpoint.netnsId);
+	log.info("endpoint restored", { network: network.name, endpoint: endpoint.name });
+}

@@ -1,0 +1,161 @@
+/** The daemon process: pre-flight checks, wiring, signals. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { Containers } from "../control/containers.js";
+import { type Context, Spaces } from "../control/context.js";
+import { Endpoints } from "../control/endpoints.js";
+import { VlaneError } from "../control/errors.js";
+import { Fabric } from "../control/fabric.js";
+import { Lifetimes } from "../control/lifetimes.js";
+import { openLmdbStore } from "../control/lmdbstore.js";
+import { LOG_LEVELS, type Log, type LogLevel, messageOf } from "../control/log.js";
+import { Networks } from "../control/networks.js";
+import { Queue } from "../control/queue.js";
+import { restore } from "../control/restore.js";
+import { loadState } from "../control/state.js";
+import { type RunningDatapath, startDatapath } from "../host/datapath.js";
+import { watchLinks } from "../netlink/events.js";
+import { Rtnetlink } from "../netlink/rtnetlink.js";
+import { FdPoller } from "../sys/poller.js";
+import { routes } from "./api.js";
+import { createLog } from "./log.js";
+import { checkCapabilities, checkTun } from "./preflight.js";
+import { prepareSocket, serve } from "./server.js";
+
+export interface DaemonOptions {
+	stateDir: string;
+	/** Path of the API's unix socket. */
+	socket: string;
+	logLevel: string;
+}
+
+/** Version of the API (GET /info). */
+const API_VERSION = 1;
+
+/**
+ * Runs the daemon in this process until SIGTERM or SIGINT. Containers and their interfaces are left as they are then.
+ * @throws VlaneError, SysError when it can not start, or when the datapath fails; the message is one line
+ */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+	const log = createLog(parseLogLevel(options.logLevel));
+	const socket = resolve(options.socket);
+	const stateDir = resolve(options.stateDir);
+	checkCapabilities();
+	checkTun();
+	await prepareSocket(socket);
+
+	// Closed in reverse order, when starting fails as well as at the end.
+	const closers: (() => unknown)[] = [];
+	const stopped = waitForStop();
+	try {
+		const store = await openLmdbStore(stateDir);
+		closers.push(() => store.close());
+		const poller = new FdPoller();
+		closers.push(() => poller.close());
+		const datapath = await startDatapath({ onFatal: (error) => stopped.fail(error) });
+		closers.push(() => datapath.close());
+		const netlink = new Rtnetlink();
+		closers.push(() => netlink.close());
+
+		const queue = new Queue();
+		const lifetimes = new Lifetimes(poller, (target) => runLogged(queue, log, () => targetEnded(target)));
+		closers.push(() => lifetimes.close());
+		const fabric = new Fabric(datapath, netlink, log);
+		const context: Context = { state: await loadState(store), fabric, spaces: new Spaces(), lifetimes, log };
+		const networks = new Networks(context);
+		const endpoints = new Endpoints(context);
+		const containers = new Containers(context, networks, endpoints, queue);
+		const targetEnded = async (target: string) => {
+			await endpoints.releaseTarget(target);
+			await containers.ended(target);
+		};
+
+		await queue.run(() => restore(context, endpoints, containers));
+		closers.push(watchKernel(context, endpoints, queue, poller, datapath));
+		const info = describe(datapath, stateDir);
+		const table = routes({ networks, endpoints, containers, queue, info, ports: () => datapath.stats() });
+		const server = await serve(socket, table, log);
+		closers.push(async () => {
+			const closed = new Promise((done) => server.close(done));
+			server.closeAllConnections();
+			await closed;
+			// A change that is under way is finished: what is half done can not be handed to the next daemon.
+			await queue.run(() => undefined);
+		});
+		log.info(`vlane daemon ready on unix://${socket}`, { pid: process.pid, datapath: datapath.ring, state: stateDir });
+		const signal = await stopped.promise;
+		log.info("stopping, containers keep running", { signal });
+	} finally {
+		stopped.forget();
+		for (const close of closers.reverse()) await close();
+	}
+}
+
+function parseLogLevel(text: string): LogLevel {
+	const level = LOG_LEVELS.find((known) => known === text);
+	if (!level) throw new VlaneError("invalid", `invalid log level ${JSON.stringify(text)}; one of ${LOG_LEVELS.join(", ")}`);
+	return level;
+}
+
+/** Resolves with the name of the first signal that asks to end; `fail` rejects instead. */
+function waitForStop() {
+	let fail: (error: Error) => void = () => undefined;
+	let onSignal: (signal: NodeJS.Signals) => void = () => undefined;
+	const promise = new Promise<NodeJS.Signals>((resolveStop, reject) => {
+		fail = reject;
+		onSignal = resolveStop;
+	});
+	// Starting may fail before anybody waits.
+	promise.catch(() => undefined);
+	const signals = ["SIGTERM", "SIGINT"] as const;
+	for (const signal of signals) process.on(signal, onSignal);
+	return {
+		promise,
+		fail,
+		forget: () => {
+			for (const signal of signals) process.off(signal, onSignal);
+		},
+	};
+}
+
+/** Follows links and ports that fail; returns how to stop. */
+function watchKernel(
+	{ fabric, log }: Context,
+	endpoints: Endpoints,
+	queue: Queue,
+	poller: FdPoller,
+	datapath: RunningDatapath,
+): () => void {
+	datapath.onPortError((port, errnoName) => {
+		runLogged(queue, log, async () => {
+			const lost = await fabric.portFailed(port, errnoName);
+			if (lost) await endpoints.release(lost);
+		});
+	});
+	const stop = watchLinks(poller, (event) => {
+		if (event.type === "resync") runLogged(queue, log, () => fabric.ensureUplinks());
+		else if (fabric.hasLink(event.link.name, event.link.index)) runLogged(queue, log, () => fabric.ensureUplinks());
+	});
+	// What happened between the restore and the watch.
+	runLogged(queue, log, () => fabric.ensureUplinks());
+	return stop;
+}
+
+/** Runs something that nobody waits for: its failure is logged. */
+function runLogged(queue: Queue, log: Log, task: () => Promise<void>): void {
+	queue.run(task).catch((error: unknown) => log.error(messageOf(error)));
+}
+
+function describe(datapath: RunningDatapath, stateDir: string): () => object {
+	// package.json is three directories above dist/src/daemon.
+	const file = new URL("../../../package.json", import.meta.url);
+	const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
+	return () => ({
+		Version: version,
+		ApiVersion: API_VERSION,
+		Pid: process.pid,
+		Uptime: Math.floor(process.uptime()),
+		Datapath: datapath.ring,
+		StateDir: stateDir,
+	});
+}

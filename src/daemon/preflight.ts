@@ -1,0 +1,51 @@
+/** What the daemon needs of the host, checked before anything is made: one clear error instead of a late one. */
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { createConnection } from "node:net";
+import { VlaneError } from "../control/errors.js";
+
+/** Bits of CapEff (include/uapi/linux/capability.h). SYS_ADMIN is what setns(2) into containers takes. */
+const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_NET_RAW: 13n, CAP_SYS_ADMIN: 21n };
+
+const TUN_DEVICE = "/dev/net/tun";
+
+/** @throws VlaneError forbidden: capabilities that are missing */
+export function checkCapabilities(): void {
+	const [, hex = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];
+	const effective = BigInt(`0x${hex}`);
+	const missing = Object.entries(CAPABILITIES).flatMap(([name, bit]) => ((effective >> bit) & 1n ? [] : [name]));
+	if (missing.length > 0) {
+		throw new VlaneError("forbidden", `the daemon needs ${missing.join(", ")} and does not have ${missing.length > 1 ? "them" : "it"}; run it as root`);
+	}
+}
+
+/** @throws VlaneError unavailable: no usable /dev/net/tun */
+export function checkTun(): void {
+	try {
+		closeSync(openSync(TUN_DEVICE, "r+"));
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		const remedy =
+			code === "ENOENT" || code === "ENODEV" || code === "ENXIO"
+				? "load the module (modprobe tun) and make the node: mkdir -p /dev/net && mknod /dev/net/tun c 10 200"
+				: "run the daemon as root, and allow it the device";
+		throw new VlaneError("unavailable", `open on "${TUN_DEVICE}": ${code}; ${remedy}`);
+	}
+}
+
+/**
+ * True when a daemon answers on the socket; false for a missing or a stale one.
+ * @throws VlaneError conflict: what is at the path is no socket of a dead daemon
+ */
+export function isSocketAlive(path: string): Promise<boolean> {
+	return new Promise((resolve, reject) => {
+		const connection = createConnection(path);
+		connection.once("connect", () => {
+			connection.destroy();
+			resolve(true);
+		});
+		connection.once("error", (error: NodeJS.ErrnoException) => {
+			if (error.code === "ECONNREFUSED" || error.code === "ENOENT") resolve(false);
+			else reject(new VlaneError("conflict", `cannot use socket ${path}: ${error.code}; give another --socket`));
+		});
+	});
+}

@@ -1,0 +1,115 @@
+/** HTTP on the unix socket: finds the operation, reads the body, and turns every error into `{"message": "..."}`. */
+import { mkdirSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { dirname } from "node:path";
+import { httpStatus, VlaneError } from "../control/errors.js";
+import { type Log, messageOf } from "../control/log.js";
+import type { Answer, Route } from "./api.js";
+import { isSocketAlive } from "./preflight.js";
+
+const BODY_BYTES_MAX = 1 << 20;
+
+/** A path in `struct sockaddr_un` with its final zero byte (unix(7)). */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/**
+ * Makes sure that the socket's path can be taken: nobody answers on it, and its directory exists (0755).
+ * @throws VlaneError conflict (a live daemon), invalid (path too long), internal
+ */
+export async function prepareSocket(path: string): Promise<void> {
+	if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+		throw new VlaneError("invalid", `socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes; give a shorter --socket`);
+	}
+	try {
+		mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+	} catch (error) {
+		throw new VlaneError("internal", `cannot make the directory of socket ${path}: ${messageOf(error)}`);
+	}
+	if (await isSocketAlive(path)) {
+		throw new VlaneError("conflict", `a vlane daemon is listening on unix://${path} already; stop it or give another --socket`);
+	}
+}
+
+/**
+ * Starts to answer; a stale socket file is replaced. The socket has mode 0600 from its first moment on.
+ * @throws VlaneError internal
+ */
+export async function serve(path: string, routes: Route[], log: Log): Promise<Server> {
+	const server = createServer((request, response) => void answer(request, response, routes, log));
+	rmSync(path, { force: true });
+	const umask = process.umask(0o177);
+	try {
+		await new Promise<void>((resolve, reject) => {
+			server.once("error", (error) => {
+				reject(new VlaneError("internal", `cannot listen on unix://${path}: ${messageOf(error)}`));
+			});
+			// Binds before it returns, so that the umask holds for nothing else.
+			server.listen(path, resolve);
+			process.umask(umask);
+		});
+	} finally {
+		process.umask(umask);
+	}
+	return server;
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, routes: Route[], log: Log): Promise<void> {
+	const { method = "", url = "" } = request;
+	try {
+		const { status, body } = await dispatch(request, routes);
+		log.debug("request", { method, url, status });
+		send(response, status, body);
+	} catch (error) {
+		const status = httpStatus(error);
+		const message = messageOf(error);
+		if (status === 500) log.error(message, { method, url });
+		else log.debug("request", { method, url, status, message });
+		send(response, status, { message });
+	}
+}
+
+async function dispatch(request: IncomingMessage, routes: Route[]): Promise<Answer> {
+	const { pathname, searchParams } = new URL(request.url ?? "/", "http://vlane");
+	for (const route of routes) {
+		const match = route.method === request.method ? route.path.exec(pathname) : null;
+		if (!match) continue;
+		const body = await readBody(request);
+		return route.handle({ ref: decodeRef(match[1] ?? ""), query: searchParams, body });
+	}
+	throw new VlaneError("notFound", `page not found: ${request.method} ${pathname}`);
+}
+
+function decodeRef(text: string): string {
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		throw new VlaneError("invalid", `malformed reference in the request's path: ${text}`);
+	}
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+	const chunks: Buffer[] = [];
+	let bytes = 0;
+	for await (const chunk of request as AsyncIterable<Buffer>) {
+		bytes += chunk.length;
+		if (bytes > BODY_BYTES_MAX) throw new VlaneError("invalid", `request body is larger than ${BODY_BYTES_MAX} bytes`);
+		chunks.push(chunk);
+	}
+	if (bytes === 0) return undefined;
+	try {
+		return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+	} catch {
+		throw new VlaneError("invalid", "request body is not valid JSON");
+	}
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+	if (response.destroyed) return;
+	if (body === undefined) {
+		response.writeHead(status).end();
+		return;
+	}
+	const payload = JSON.stringify(body);
+	response.writeHead(status, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(payload) });
+	response.end(payload);
+}
