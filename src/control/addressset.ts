@@ -1,6 +1,6 @@
 /**
- * A set of numbers kept as maximal runs, for address pools: memory grows with the gaps between addresses in use, never with the
- * size of the subnet, and the lowest free address is found by one binary search, in a /30 as in a /64.
+ * A set of numbers kept as maximal runs, for address pools: memory grows with the gaps between addresses in use, never
+ * with the size of the subnet, and the lowest free address is found by one binary search, in a /30 as in a /64.
  */
 
 interface Run {

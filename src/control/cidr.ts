@@ -1,4 +1,7 @@
-/** Addresses and address blocks as numbers: a thin, strict BigInt layer over ipaddr.js. Text goes in and comes out canonical. */
+/**
+ * Addresses and address blocks as numbers: a thin, strict BigInt layer over ipaddr.js. Text goes in and comes out
+ * canonical.
+ */
 
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
@@ -13,7 +16,10 @@ export interface Ip {
 	value: bigint;
 }
 
-/** A block of addresses; `address` keeps what was written (host bits included), `first` and `last` are the block's two ends. */
+/**
+ * A block of addresses; `address` keeps what was written (host bits included), `first` and `last` are the block's
+ * two ends.
+ */
 export interface Cidr {
 	family: Family;
 	address: bigint;
@@ -28,8 +34,8 @@ export function addressBits(family: Family): number {
 }
 
 /**
- * Reads one address. Strict: four decimal parts without leading zeros, or RFC 4291 text without a zone. IPv4-mapped IPv6
- * (`::ffff:a.b.c.d`) is refused, because it names an IPv4 address in a family where nothing would find it.
+ * Reads one address. Strict: four decimal parts without leading zeros, or RFC 4291 text without a zone. IPv4-mapped
+ * IPv6 (`::ffff:a.b.c.d`) is refused, because it names an IPv4 address in a family where nothing would find it.
  * @returns undefined when `text` is not an address
  */
 export function parseIp(text: string): Ip | undefined {
@@ -75,7 +81,8 @@ export function mustParseIp(text: string): Ip {
 /** Canonical text of an address: dotted decimal, or RFC 5952. */
 export function formatIp(family: Family, value: bigint): string {
 	const bytes = [];
-	for (let shift = BigInt(addressBits(family) - 8); shift >= 0n; shift -= 8n) bytes.push(Number((value >> shift) & 0xffn));
+	for (let shift = BigInt(addressBits(family) - 8); shift >= 0n; shift -= 8n)
+		bytes.push(Number((value >> shift) & 0xffn));
 	const address = ipaddr.fromByteArray(bytes);
 	return address.kind() === "ipv6" ? (address as ipaddr.IPv6).toRFC5952String() : address.toString();
 }
@@ -107,7 +114,10 @@ export function overlaps(a: Cidr, b: Cidr): boolean {
 	return a.family === b.family && a.first <= b.last && b.first <= a.last;
 }
 
-/** The address `index` places after the block's first. @throws VlaneError internal when the block is smaller than that */
+/**
+ * The address `index` places after the block's first. @throws VlaneError internal when the block is smaller than
+ * that
+ */
 export function nthAddress(cidr: Cidr, index: bigint): string {
 	const value = cidr.first + index;
 	if (index < 0n || value > cidr.last) {

@@ -1,8 +1,8 @@
 /** The one error class of the control plane: every refusal has a kind, from which the API's HTTP status follows. */
 
 /**
- * `invalid` (400): the request is wrong; `notFound` (404): what it names does not exist; `conflict` (409): it collides with what
- * exists; `forbidden` (403): never allowed; `unavailable` (503): not now; `internal` (500): our own failure.
+ * `invalid` (400): the request is wrong; `notFound` (404): what it names does not exist; `conflict` (409): it collides
+ * with what exists; `forbidden` (403): never allowed; `unavailable` (503): not now; `internal` (500): our own failure.
  */
 export type ErrorKind = "invalid" | "notFound" | "conflict" | "forbidden" | "unavailable" | "internal";
 
@@ -15,7 +15,10 @@ const STATUS: Record<ErrorKind, number> = {
 	unavailable: 503,
 };
 
-/** A refusal that is shown to users as it is: `message` is one line, says what failed on which object, and what to do next. */
+/**
+ * A refusal that is shown to users as it is: `message` is one line, says what failed on which object, and what to
+ * do next.
+ */
 export class VlaneError extends Error {
 	override readonly name = "VlaneError";
 

@@ -1,7 +1,7 @@
 /**
- * Address management. An address space is what one parent and VLAN stack reach: inside it no address is given twice, in another
- * one the same subnet is a different thing. Networks with the identical subnet share one pool of addresses; subnets that
- * overlap without being equal are refused, because their pools could not know of each other.
+ * Address management. An address space is what one parent and VLAN stack reach: inside it no address is given twice,
+ * in another one the same subnet is a different thing. Networks with the identical subnet share one pool of addresses;
+ * subnets that overlap without being equal are refused, because their pools could not know of each other.
  */
 
 import { AddressSet } from "./addressset.js";
@@ -53,8 +53,9 @@ export class AddressSpace {
 	readonly #networks = new Map<string, Member[]>();
 
 	/**
-	 * Gives a network one more subnet, and reserves its gateway and auxiliary addresses. At a restart networks must be added in
-	 * the order of their creation: a network without ip-range is refused where another one has its subnet already.
+	 * Gives a network one more subnet, and reserves its gateway and auxiliary addresses. At a restart networks must be
+	 * added in the order of their creation: a network without ip-range is refused where another one has its subnet
+	 * already.
 	 * @param config validated, as `resolveIpam` returns it
 	 * @throws VlaneError conflict: overlap, or a reserved address that is in use; texts are Docker's
 	 */
@@ -97,8 +98,8 @@ export class AddressSpace {
 	}
 
 	/**
-	 * Hands out an address: `requested`, which may lie outside the ip-range, or else the lowest free one of the first subnet of
-	 * the family that has one.
+	 * Hands out an address: `requested`, which may lie outside the ip-range, or else the lowest free one of the first
+	 * subnet of the family that has one.
 	 * @throws VlaneError invalid (out of range), conflict (in use) or unavailable (none left); texts are Docker's
 	 */
 	allocate(networkId: string, request: { family: Family; requested?: string }): Allocation {
@@ -160,7 +161,8 @@ export class AddressSpace {
 
 	#refuseOverlap(networkId: string, config: IpamConfig, cidr: Cidr, range: Cidr): void {
 		for (const pool of this.#pools.values()) {
-			if (pool.cidr.family !== cidr.family || pool.cidr.first > cidr.last || cidr.first > pool.cidr.last) continue;
+			if (pool.cidr.family !== cidr.family || pool.cidr.first > cidr.last || cidr.first > pool.cidr.last)
+				continue;
 			const isEqual = pool.cidr.prefixLength === cidr.prefixLength;
 			const rangeIsFree = [...pool.members.values()].every(
 				(member) => member.range.first !== range.first || member.range.last !== range.last,
@@ -168,7 +170,9 @@ export class AddressSpace {
 			if (isEqual && config.ipRange !== undefined && rangeIsFree && !pool.members.has(networkId)) continue;
 			const holder = [...pool.members.values()][0]?.networkName;
 			const problem = "invalid pool request: Pool overlaps with other one on this address space";
-			const remedy = isEqual ? "give each of them its own --ip-range" : "use the same subnet with an --ip-range, or another subnet";
+			const remedy = isEqual
+				? "give each of them its own --ip-range"
+				: "use the same subnet with an --ip-range, or another subnet";
 			throw new VlaneError(
 				"conflict",
 				`${problem}: ${config.subnet}, network ${holder} has ${formatCidr(pool.cidr)}; ${remedy}`,
@@ -178,8 +182,8 @@ export class AddressSpace {
 }
 
 /**
- * A pool with what no host may have: IPv4's network and broadcast address (but RFC 3021: not in a /31, nor in a /32), and
- * IPv6's subnet-router anycast address (RFC 4291 2.6.1, but RFC 6164: not in a /127).
+ * A pool with what no host may have: IPv4's network and broadcast address (but RFC 3021: not in a /31, nor in a /32),
+ * and IPv6's subnet-router anycast address (RFC 4291 2.6.1, but RFC 6164: not in a /127).
  */
 function newPool(cidr: Cidr): Pool {
 	const used = new AddressSet();
@@ -201,7 +205,10 @@ function reservedAddresses(config: IpamConfig): Reservation[] {
 		failure: `failed to allocate secondary ip address (${name}:${address})`,
 	}));
 	if (config.gateway === undefined) return aux;
-	return [{ value: mustParseIp(config.gateway).value, failure: `failed to allocate gateway (${config.gateway})` }, ...aux];
+	return [
+		{ value: mustParseIp(config.gateway).value, failure: `failed to allocate gateway (${config.gateway})` },
+		...aux,
+	];
 }
 
 /** Another network's gateway or auxiliary address may be named again, anything else in use may not. */

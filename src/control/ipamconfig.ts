@@ -1,6 +1,7 @@
 /**
- * What users say about addresses, checked before anything is made: `--subnet`, `--ip-range`, `--gateway` and `--aux-address` put
- * together by subnet (the CLI's part), and the API's IPAM configuration (the daemon's part). Texts are Docker's.
+ * What users say about addresses, checked before anything is made: `--subnet`, `--ip-range`, `--gateway` and
+ * `--aux-address` put together by subnet (the CLI's part), and the API's IPAM configuration (the daemon's part). Texts
+ * are Docker's.
  */
 
 import { createHash } from "node:crypto";
@@ -39,8 +40,8 @@ export interface ResolvedIpam {
 }
 
 /**
- * Puts the CLI's repeatable flags together: every range, gateway and auxiliary address goes to the subnet that contains it, in
- * whatever order they were typed; subnets keep their order.
+ * Puts the CLI's repeatable flags together: every range, gateway and auxiliary address goes to the subnet that
+ * contains it, in whatever order they were typed; subnets keep their order.
  * @throws VlaneError invalid
  */
 export function groupIpamFlags(flags: {
@@ -53,7 +54,10 @@ export function groupIpamFlags(flags: {
 	if (subnets.length < ipRanges.length || subnets.length < gateways.length) {
 		throw invalid("every ip-range or gateway must have a corresponding subnet");
 	}
-	const groups = subnets.map((subnet) => ({ cidr: readSubnet(subnet), config: { Subnet: subnet } as Required<ApiIpamConfig> }));
+	const groups = subnets.map((subnet) => ({
+		cidr: readSubnet(subnet),
+		config: { Subnet: subnet } as Required<ApiIpamConfig>,
+	}));
 	groups.forEach(({ cidr }, index) => {
 		if (groups.slice(0, index).some((earlier) => overlaps(earlier.cidr, cidr))) {
 			throw invalid("multiple overlapping subnet configuration is not supported");
@@ -68,7 +72,9 @@ export function groupIpamFlags(flags: {
 	for (const range of ipRanges) {
 		const config = find(range, "range");
 		if (config.IPRange !== undefined) {
-			throw invalid(`cannot configure multiple ranges (${range}, ${config.IPRange}) on the same subnet (${config.Subnet})`);
+			throw invalid(
+				`cannot configure multiple ranges (${range}, ${config.IPRange}) on the same subnet (${config.Subnet})`,
+			);
 		}
 		config.IPRange = range;
 	}
@@ -109,7 +115,10 @@ export function resolveIpam(
 	const has = (family: Family) => cidrs.some((cidr) => cidr.family === family);
 	const enableIPv4 = request.enableIPv4 ?? true;
 	const enableIPv6 = request.enableIPv6 ?? has(6);
-	for (const [family, isEnabled] of [[4, enableIPv4], [6, enableIPv6]] as const) {
+	for (const [family, isEnabled] of [
+		[4, enableIPv4],
+		[6, enableIPv6],
+	] as const) {
 		const subnet = cidrs.find((cidr) => cidr.family === family);
 		if (isEnabled || subnet === undefined) continue;
 		const problem = `subnet ${formatCidr(subnet)} is an IPv${family} block, but IPv${family} is disabled`;
@@ -128,12 +137,12 @@ export function resolveIpam(
  * Checks the addresses that an endpoint asks for against its network.
  * @throws VlaneError invalid
  */
-export function checkEndpointAddresses(
-	ipam: readonly IpamConfig[],
-	settings: { ipv4?: string; ipv6?: string },
-): void {
+export function checkEndpointAddresses(ipam: readonly IpamConfig[], settings: { ipv4?: string; ipv6?: string }): void {
 	const problems: string[] = [];
-	for (const [family, text] of [[4, settings.ipv4], [6, settings.ipv6]] as const) {
+	for (const [family, text] of [
+		[4, settings.ipv4],
+		[6, settings.ipv6],
+	] as const) {
 		if (text === undefined) continue;
 		const ip = parseIp(text);
 		if (ip?.family !== family) {
@@ -183,19 +192,23 @@ function subnetProblems(subnet: Cidr): string[] {
 	const text = formatCidrAddress(subnet);
 	if (hasHostBits(subnet)) return [`invalid subnet ${text}: it should be ${formatCidr(subnet)}`];
 	const kind = subnet.first === 0n ? "an unspecified" : UNUSABLE.find(([, block]) => overlaps(block, subnet))?.[0];
-	return kind === undefined ? [] : [`invalid subnet ${text}: it is ${kind} block, leave it out to get a predefined subnet`];
+	return kind === undefined
+		? []
+		: [`invalid subnet ${text}: it is ${kind} block, leave it out to get a predefined subnet`];
 }
 
 function rangeProblems(text: string | undefined, subnet: Cidr): string[] {
 	if (text === undefined) return [];
 	const range = parseCidr(text);
 	if (range === undefined) return [`invalid ip-range ${text}: invalid CIDR block notation`];
-	if (range.family !== subnet.family) return [`invalid ip-range ${text}: parent subnet is an IPv${subnet.family} block`];
+	if (range.family !== subnet.family)
+		return [`invalid ip-range ${text}: parent subnet is an IPv${subnet.family} block`];
 	const problems = [];
 	if (range.prefixLength < subnet.prefixLength) {
 		problems.push(`invalid ip-range ${text}: CIDR block is bigger than its parent subnet ${formatCidr(subnet)}`);
 	}
-	if (hasHostBits(range)) problems.push(`invalid ip-range ${formatCidrAddress(range)}: it should be ${formatCidr(range)}`);
+	if (hasHostBits(range))
+		problems.push(`invalid ip-range ${formatCidrAddress(range)}: it should be ${formatCidr(range)}`);
 	if (!overlaps(subnet, range)) {
 		problems.push(`invalid ip-range ${text}: parent subnet ${formatCidr(subnet)} doesn't contain ip-range`);
 	}
@@ -241,7 +254,10 @@ function firstFree(candidates: Iterable<string>, taken: Cidr[]): string {
 		const cidr = mustParseCidr(candidate);
 		if (!taken.some((block) => overlaps(block, cidr))) return candidate;
 	}
-	throw new VlaneError("unavailable", "all predefined address pools have been fully subnetted; give the network a --subnet");
+	throw new VlaneError(
+		"unavailable",
+		"all predefined address pools have been fully subnetted; give the network a --subnet",
+	);
 }
 
 function invalid(message: string): VlaneError {

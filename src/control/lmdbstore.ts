@@ -1,6 +1,6 @@
 /** The store on disk: one LMDB file in the state directory, which one daemon at a time may have open. */
 
-import { mkdirSync, statSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { open, type RootDatabase } from "lmdb";
@@ -10,9 +10,14 @@ import { type Batch, type Entry, SCHEMA_VERSION, type Store } from "./store.js";
 const FILE_NAME = "vlane.lmdb";
 const SCHEMA_KEY = "meta/schema";
 
+/** MDB_MAGIC of LMDB's mdb.c, behind the first page's header of 24 bytes. */
+const MAGIC = 0xbeefc0de;
+const MAGIC_OFFSET_BYTES = 24;
+
 /**
  * Opens the store, making the directory (mode 0700) and the file when they are missing.
- * @throws VlaneError conflict: another process has it open; unavailable: written by a newer version; internal: file system errors
+ * @throws VlaneError conflict: another process has it open; unavailable: written by a newer version; internal: file
+ * system errors
  */
 export async function openLmdbStore(stateDir: string): Promise<Store> {
 	const lock = await lockDirectory(stateDir);
@@ -25,7 +30,10 @@ export async function openLmdbStore(stateDir: string): Promise<Store> {
 	}
 }
 
-/** LMDB holds the texts; JSON is made and read here, so that what is written is what the caller had at the time of the call. */
+/**
+ * LMDB holds the texts; JSON is made and read here, so that what is written is what the caller had at the time of
+ * the call.
+ */
 class LmdbStore implements Store {
 	private constructor(
 		readonly database: RootDatabase<string, string>,
@@ -33,12 +41,14 @@ class LmdbStore implements Store {
 	) {}
 
 	static async open(stateDir: string, lock: Server): Promise<LmdbStore> {
+		const path = join(stateDir, FILE_NAME);
+		refuseForeignFile(path);
 		// The umask because LMDB makes its files 0664.
 		const umask = process.umask(0o077);
 		let database: RootDatabase<string, string>;
 		try {
 			// Without overlappingSync a write's promise resolves after its fsync, not before.
-			database = open({ path: join(stateDir, FILE_NAME), noSubdir: true, encoding: "string", overlappingSync: false });
+			database = open({ path, noSubdir: true, encoding: "string", overlappingSync: false });
 		} finally {
 			process.umask(umask);
 		}
@@ -95,8 +105,25 @@ class LmdbStore implements Store {
 }
 
 /**
- * Takes the directory for this process: binds a socket in the abstract namespace (unix(7)) named after the directory's inode. The
- * kernel drops it with the process, however it ends, so that nothing stale is ever left.
+ * The lmdb package ends the process with a segmentation fault on a file that is not LMDB's, so this is looked at
+ * before.
+ */
+function refuseForeignFile(path: string): void {
+	if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0) return;
+	const header = Buffer.alloc(MAGIC_OFFSET_BYTES + 4);
+	const fd = openSync(path, "r");
+	try {
+		readSync(fd, header, 0, header.length, 0);
+	} finally {
+		closeSync(fd);
+	}
+	if (header.readUInt32LE(MAGIC_OFFSET_BYTES) !== MAGIC)
+		throw new Error(`${FILE_NAME} is not a vlane database; move it away`);
+}
+
+/**
+ * Takes the directory for this process: binds a socket in the abstract namespace (unix(7)) named after the directory's
+ * inode. The kernel drops it with the process, however it ends, so that nothing stale is ever left.
  */
 async function lockDirectory(stateDir: string): Promise<Server> {
 	let identity: string;

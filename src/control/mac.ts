@@ -18,9 +18,13 @@ const LOCAL_BIT = 0x02;
 export function parseMac(text: string): string {
 	if (!SPELLINGS.test(text)) throw new VlaneError("invalid", `${text} is not a valid mac address`);
 	const mac = formatMac(Buffer.from(text.replace(/[:.-]/g, ""), "hex"));
-	if (mac === "00:00:00:00:00:00") throw new VlaneError("invalid", `${text} is not a valid mac address: it is all zeros`);
+	if (mac === "00:00:00:00:00:00")
+		throw new VlaneError("invalid", `${text} is not a valid mac address: it is all zeros`);
 	if ((Number.parseInt(mac.slice(0, 2), 16) & GROUP_BIT) !== 0) {
-		throw new VlaneError("invalid", `${text} is not a valid mac address: it is a multicast address, the first octet must be even`);
+		throw new VlaneError(
+			"invalid",
+			`${text} is not a valid mac address: it is a multicast address, the first octet must be even`,
+		);
 	}
 	return mac;
 }
@@ -36,8 +40,9 @@ export function macOctets(text: string): Uint8Array {
 }
 
 /**
- * The MAC address of an endpoint that was given none: the same for the same host, network and endpoint names, so that DHCP
- * reservations and neighbours' tables outlive a recreated container. Locally administered and unicast, from SHA-256.
+ * The MAC address of an endpoint that was given none: the same for the same host, network and endpoint names, so that
+ * DHCP reservations and neighbours' tables outlive a recreated container. Locally administered and unicast, from
+ * SHA-256.
  * @param hostId tells hosts on one LAN apart
  * @param taken addresses in use on the segment; on a collision the next candidate is tried
  */

@@ -1,4 +1,7 @@
-/** Names and ids of networks and containers: what is allowed, how new ones are made, and how references are resolved. */
+/**
+ * Names and ids of networks and containers: what is allowed, how new ones are made, and how references are
+ * resolved.
+ */
 
 import { randomBytes, randomInt } from "node:crypto";
 import { VlaneError } from "./errors.js";
@@ -21,10 +24,16 @@ const PREDEFINED = new Set(["bridge", "default", "host", "none"]);
 export function checkNetworkName(name: string): void {
 	if (name.trim() === "") throw new VlaneError("invalid", "invalid name: name is empty");
 	if (!NAME.test(name)) {
-		throw new VlaneError("invalid", `invalid name: ${show(name)} includes invalid characters, only ${NAME_RULE} are allowed`);
+		throw new VlaneError(
+			"invalid",
+			`invalid name: ${show(name)} includes invalid characters, only ${NAME_RULE} are allowed`,
+		);
 	}
 	if (name.length > NAME_LENGTH_MAX) {
-		throw new VlaneError("invalid", `invalid name: it has ${name.length} characters, the limit is ${NAME_LENGTH_MAX}`);
+		throw new VlaneError(
+			"invalid",
+			`invalid name: it has ${name.length} characters, the limit is ${NAME_LENGTH_MAX}`,
+		);
 	}
 	if (PREDEFINED.has(name)) {
 		throw new VlaneError("forbidden", `operation is not permitted on predefined ${name} network`);
@@ -53,11 +62,15 @@ export function newId(): string {
 }
 
 /**
- * Finds what `ref` names: the exact name, else the exact id, else the only id that begins with `ref`. A container may also be
- * written with Docker's leading slash.
+ * Finds what `ref` names: the exact name, else the exact id, else the only id that begins with `ref`. A container may
+ * also be written with Docker's leading slash.
  * @throws VlaneError notFound, or invalid when several ids begin with `ref`; texts are Docker's
  */
-export function resolveRef<T extends Named>(list: Iterable<T>, ref: string, kind: "network" | "container" = "network"): T {
+export function resolveRef<T extends Named>(
+	list: Iterable<T>,
+	ref: string,
+	kind: "network" | "container" = "network",
+): T {
 	const items = [...list];
 	const name = kind === "container" ? ref.replace(/^\//, "") : ref;
 	const exact = items.find((item) => item.name === name) ?? items.find((item) => item.id === ref);
@@ -76,14 +89,15 @@ export function resolveRef<T extends Named>(list: Iterable<T>, ref: string, kind
 }
 
 const ADJECTIVES = (
-	"agile amber brave bright calm clever crisp daring eager fair fleet gentle glad happy jolly keen kind lively lucid merry " +
-	"mellow noble nimble placid polite proud quick quiet ready serene sharp silent smart steady sunny swift tidy vivid warm wise"
+	"agile amber brave bright calm clever crisp daring eager fair fleet gentle glad happy jolly keen kind lively lucid " +
+	"merry mellow noble nimble placid polite proud quick quiet ready serene sharp silent smart steady sunny swift tidy vivid " +
+	"warm wise"
 ).split(" ");
 
 /** People whose work frames, bridges and routes stand on. */
 const SURNAMES = (
-	"abramson baran bellman boggs cerf clark dalal davies deering dijkstra feinler floyd hamming hopper jacobson kahn karels " +
-	"kleinrock lamport liskov lynch metcalfe mockapetris nyquist perlman postel pouzin reynolds roberts seifert shannon " +
+	"abramson baran bellman boggs cerf clark dalal davies deering dijkstra feinler floyd hamming hopper jacobson kahn " +
+	"karels kleinrock lamport liskov lynch metcalfe mockapetris nyquist perlman postel pouzin reynolds roberts seifert shannon " +
 	"spurgeon thacker tomlinson turing varghese wing zimmermann"
 ).split(" ");
 

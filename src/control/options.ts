@@ -34,7 +34,8 @@ const OTHER_MODES = new Set(["private", "vepa", "passthru", "source"]);
  */
 export function parseDriver(driver: string | undefined): "macvlan" {
 	if (driver === undefined || driver === "" || driver === "macvlan") return "macvlan";
-	const problem = driver === "ipvlan" ? "network driver ipvlan is not in this version" : `network driver ${driver} is not known`;
+	const problem =
+		driver === "ipvlan" ? "network driver ipvlan is not in this version" : `network driver ${driver} is not known`;
 	throw new VlaneError("invalid", `${problem}; use -d macvlan`);
 }
 
@@ -68,23 +69,35 @@ export function parseDriverOptions(options: Record<string, string>): DriverOptio
 function checkMode(mode: string): void {
 	if (mode === "bridge" || mode === "") return;
 	if (OTHER_MODES.has(mode)) {
-		throw new VlaneError("invalid", `macvlan mode '${mode}' is not in this version; use -o macvlan_mode=bridge or leave it out`);
+		throw new VlaneError(
+			"invalid",
+			`macvlan mode '${mode}' is not in this version; use -o macvlan_mode=bridge or leave it out`,
+		);
 	}
-	throw new VlaneError("invalid", `requested macvlan mode '${mode}' is not valid, 'bridge' mode is the macvlan driver default`);
+	throw new VlaneError(
+		"invalid",
+		`requested macvlan mode '${mode}' is not valid, 'bridge' mode is the macvlan driver default`,
+	);
 }
 
 /** The spellings of Go's strconv.ParseBool, which Docker's options are read with. */
 function parseBool(key: string, value: string): boolean {
 	if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
 	if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
-	throw new VlaneError("invalid", `driver-opt ${JSON.stringify(key)} is not a valid bool: ${JSON.stringify(value)}; use true or false`);
+	throw new VlaneError(
+		"invalid",
+		`driver-opt ${JSON.stringify(key)} is not a valid bool: ${JSON.stringify(value)}; use true or false`,
+	);
 }
 
 function parseMtu(key: string, value: string): number {
 	const mtuBytes = /^[1-9][0-9]{0,5}$/.test(value) ? Number(value) : Number.NaN;
 	if (mtuBytes >= MTU_BYTES_MIN && mtuBytes <= MTU_BYTES_MAX) return mtuBytes;
 	const range = `a whole number of bytes from ${MTU_BYTES_MIN} to ${MTU_BYTES_MAX}`;
-	throw new VlaneError("invalid", `driver-opt ${JSON.stringify(key)} must be ${range}, received: ${JSON.stringify(value)}`);
+	throw new VlaneError(
+		"invalid",
+		`driver-opt ${JSON.stringify(key)} must be ${range}, received: ${JSON.stringify(value)}`,
+	);
 }
 
 /** What to say about an unknown key: the known one that was probably meant, else all of them. */

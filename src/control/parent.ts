@@ -17,10 +17,11 @@ const VID_MAX = 4094;
 const VLAN_TAGS_MAX = 1;
 
 /**
- * Reads a parent. An existing link of any name is used as it is; anything else must be exactly `link.vid` with an existing link.
- * Checked in this order: format, VID digits, VID range, existence, so that a typing error is never reported as a missing link.
+ * Reads a parent. An existing link of any name is used as it is; anything else must be exactly `link.vid` with an
+ * existing link. Checked in this order: format, VID digits, VID range, existence, so that a typing error is never
+ * reported as a missing link.
  * @param text what the user typed
- * @param context `linkExists` must answer false for sub-interfaces that vlane itself made, they are no links to build on
+ * @param context `linkExists` must answer false for sub-interfaces that vlane itself made: no links to build on
  * @throws VlaneError invalid, or notFound when the link is missing; texts are Docker's where Docker has one
  */
 export function parseParent(
@@ -28,7 +29,10 @@ export function parseParent(
 	context: { linkExists(name: string): boolean; protocol?: VlanProtocol },
 ): ParentRef {
 	if (text === "") {
-		throw new VlaneError("invalid", "-o parent needs an interface name; leave it out for a network that never leaves the host");
+		throw new VlaneError(
+			"invalid",
+			"-o parent needs an interface name; leave it out for a network that never leaves the host",
+		);
 	}
 	refuseLoopback(text);
 	if (context.linkExists(text)) return { name: text, link: text, vlans: [] };
@@ -52,17 +56,23 @@ export function parseParent(
 }
 
 /**
- * Names the piece of wire a network lives on: two networks with the same key share link and VLAN stack, hence address space and
- * (without `share_parent`) conflict.
+ * Names the piece of wire a network lives on: two networks with the same key share link and VLAN stack, hence address
+ * space and (without `share_parent`) conflict.
  */
 export function parentKey(parent: ParentRef): string {
 	return [parent.link, ...parent.vlans.map(({ tpid, vid }) => `${tpid.toString(16)}.${vid}`)].join("/");
 }
 
-/** Decimal digits only: Docker's parser also lets `+5` and `010` pass, which then name a VLAN other than the one that was meant. */
+/**
+ * Decimal digits only: Docker's parser also lets `+5` and `010` pass, which then name a VLAN other than the one
+ * that was meant.
+ */
 function parseVid(vidText: string, text: string): number {
 	if (!/^(0|[1-9][0-9]*)$/.test(vidText)) {
-		throw new VlaneError("invalid", `unable to parse a valid vlan id from: ${vidText || text} (ex. eth0.10 for vlan 10)`);
+		throw new VlaneError(
+			"invalid",
+			`unable to parse a valid vlan id from: ${vidText || text} (ex. eth0.10 for vlan 10)`,
+		);
 	}
 	const vid = Number(vidText);
 	if (vid < VID_MIN || vid > VID_MAX) {

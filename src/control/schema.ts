@@ -1,4 +1,7 @@
-/** Request bodies of the API: one zod schema each gives the check and the type. What addresses and names mean is checked later. */
+/**
+ * Request bodies of the API: one zod schema each gives the check and the type. What addresses and names mean is
+ * checked later.
+ */
 
 import { z } from "zod";
 import { VlaneError } from "./errors.js";

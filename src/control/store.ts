@@ -15,7 +15,10 @@ export interface Entry<T> {
 	value: T;
 }
 
-/** Reads are synchronous and see everything whose promise has resolved; a promise resolves when the writes are on disk. */
+/**
+ * Reads are synchronous and see everything whose promise has resolved; a promise resolves when the writes are on
+ * disk.
+ */
 export interface Store {
 	get<T>(key: string): T | undefined;
 	/** All records whose key begins with `prefix`, in the keys' order. */
