@@ -10,13 +10,10 @@ const NETLINK_ROUTE = 0;
 const RTMGRP_LINK = 1;
 const SOCKADDR_NL_BYTES = 12;
 const DATAGRAM_BYTES_MAX = 65536;
-const SO_RCVBUF = 8;
-/** Room for some hundred links that change at once. */
-const BACKLOG_BYTES = 1 << 20;
 
 /**
- * `new`: a link appeared or changed in any way; `del`: it is gone from this namespace (deleted, or moved elsewhere);
- * `resync`: there was more news than the kernel could keep, look at everything again.
+ * `new`: a link appeared or changed in any way; `del`: it is gone from this namespace (deleted, or moved
+ * elsewhere); `resync`: there was more news than the kernel could keep, look at everything again.
  */
 export type LinkEvent = { type: "new" | "del"; link: Link } | { type: "resync" };
 
@@ -31,7 +28,6 @@ export function watchLinks(poller: FdPoller, listener: (event: LinkEvent) => voi
 	const datagram = Buffer.alloc(DATAGRAM_BYTES_MAX);
 	let unwatch: () => void;
 	try {
-		libc.setsockopt(fd, libc.SOL_SOCKET, SO_RCVBUF, BACKLOG_BYTES, "SO_RCVBUF", "rtnetlink");
 		const address = Buffer.alloc(SOCKADDR_NL_BYTES);
 		address.writeUInt16LE(libc.AF_NETLINK, 0);
 		address.writeUInt32LE(RTMGRP_LINK, 8);

@@ -1,4 +1,7 @@
-/** Links (network interfaces) in rtnetlink: struct ifinfomsg and the IFLA_* attributes (include/uapi/linux/if_link.h). */
+/**
+ * Links (network interfaces) in rtnetlink: struct ifinfomsg and the IFLA_* attributes
+ * (include/uapi/linux/if_link.h).
+ */
 
 import { type Attribute, decodeAttributes, encodeAttributes, macBytes, macText, readText, text, u32 } from "./codec.js";
 

@@ -41,7 +41,9 @@ export interface Route {
 	scope?: number;
 }
 
-/** Body of RTM_NEWROUTE and RTM_DELROUTE. `default` takes its family from the gateway or the source; IPv4 without. */
+/**
+ * Body of RTM_NEWROUTE and RTM_DELROUTE. `default` takes its family from the gateway or the source; IPv4 without.
+ */
 export function routeBody(route: Route): { header: Buffer; attributes: Attribute[] } {
 	const gateway = route.gateway === undefined ? undefined : ipBytes(route.gateway);
 	const source = route.source === undefined ? undefined : ipBytes(route.source);

@@ -1,20 +1,34 @@
 /**
  * Links, addresses and routes of one network namespace, through an rtnetlink socket (man 7 rtnetlink).
  *
- * The socket belongs to the namespace in which it was opened, wherever the thread is afterwards. Requests are synchronous:
- * the kernel answers within the system call.
+ * The socket belongs to the namespace in which it was opened, wherever the thread is afterwards. Requests are
+ * synchronous: the kernel answers within the system call.
  */
 
 import { isErrno, SysError } from "../sys/errno.js";
 import * as libc from "../sys/libc.js";
-import { addressBody, decodeAddress, getAddressesHeader, type LinkAddress } from "./address.js";
-import { RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR } from "./address.js";
+import {
+	addressBody,
+	decodeAddress,
+	getAddressesHeader,
+	type LinkAddress,
+	RTM_DELADDR,
+	RTM_GETADDR,
+	RTM_NEWADDR,
+} from "./address.js";
 import * as codec from "./codec.js";
 import type { Attribute, Message } from "./codec.js";
 import * as links from "./link.js";
 import { type Link, type LinkChange, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from "./link.js";
-import { decodeRoute, getRoutesHeader, type Route, routeBody } from "./route.js";
-import { RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE } from "./route.js";
+import {
+	decodeRoute,
+	getRoutesHeader,
+	type Route,
+	routeBody,
+	RTM_DELROUTE,
+	RTM_GETROUTE,
+	RTM_NEWROUTE,
+} from "./route.js";
 
 const NETLINK_ROUTE = 0;
 const SOL_NETLINK = 270;
@@ -22,10 +36,15 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const SO_RCVTIMEO = 20;
 const ANSWER_SECONDS_MAX = 5;
-/** The kernel fills at most 32 KiB per datagram of a dump (net/netlink/af_netlink.c); a link with many attributes fits. */
+/**
+ * The kernel fills at most 32 KiB per datagram of a dump (net/netlink/af_netlink.c); a link with many attributes
+ * fits.
+ */
 const DATAGRAM_BYTES_MAX = 65536;
 const NLM_F_DUMP_INTR = 0x10;
 const DUMP_ATTEMPTS_MAX = 8;
+const EPERM = 1;
+const EINTR = 4;
 const CREATE = codec.NLM_F_CREATE | codec.NLM_F_EXCL;
 
 interface Body {
@@ -62,10 +81,12 @@ export class Rtnetlink {
 	/** One link; undefined when there is none. */
 	link(nameOrIndex: string | number): Link | undefined {
 		try {
-			const answer = this.#request(RTM_GETLINK, 0, links.getLinkBody(nameOrIndex), "RTM_GETLINK", () => `${nameOrIndex}`);
-			return answer[0] && links.decodeLink(answer[0].payload);
+			const body = links.getLinkBody(nameOrIndex);
+			const [answer] = this.#request(RTM_GETLINK, 0, body, "RTM_GETLINK", () => `${nameOrIndex}`);
+			return answer && links.decodeLink(answer.payload);
 		} catch (error) {
-			if (isErrno(error, "ENODEV")) {
+			// ERANGE: no link can have a name that long.
+			if (isErrno(error, "ENODEV", "ERANGE")) {
 				return undefined;
 			}
 			throw error;
@@ -185,9 +206,6 @@ export class Rtnetlink {
 		return codec.decodeMessages(Buffer.from(this.#datagram.subarray(0, length)));
 	}
 }
-
-const EINTR = 4;
-const EPERM = 1;
 
 function permissionHint(errno: number): string | undefined {
 	return errno === EPERM ? "needs CAP_NET_ADMIN: run as root" : undefined;

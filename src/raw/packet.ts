@@ -2,9 +2,9 @@
  * The raw socket on a parent: AF_PACKET, the one way to send and receive whole Ethernet frames of an interface that
  * belongs to somebody else (man 7 packet).
  *
- * Frames carry a 10-byte `struct virtio_net_hdr` in front, as on a TAP. The kernel takes the outermost VLAN tag out of every
- * received frame, whatever the hardware can do; it is found in the control message PACKET_AUXDATA (tp_vlan_tci,
- * tp_vlan_tpid). Sent frames carry their tags in the bytes.
+ * Frames carry a 10-byte `struct virtio_net_hdr` in front, as on a TAP. The kernel takes the outermost VLAN tag out
+ * of every received frame, whatever the hardware can do; it is found in the control message PACKET_AUXDATA
+ * (tp_vlan_tci, tp_vlan_tpid). Sent frames carry their tags in the bytes.
  */
 
 import { macBytes } from "../netlink/codec.js";
@@ -60,8 +60,8 @@ export interface PacketSocketOptions {
 }
 
 /**
- * Opens a raw socket on a parent. The parent may be down: frames come as soon as it is up. When it goes down the socket
- * reports ENETDOWN once and works again afterwards; when it is deleted nothing comes any more.
+ * Opens a raw socket on a parent. The parent may be down: frames come as soon as it is up. When it goes down the
+ * socket reports ENETDOWN once and works again afterwards; when it is deleted nothing comes any more.
  * @throws SysError ENODEV (no such link), EINVAL (loopback, or not Ethernet), EPERM.
  */
 export function openPacketSocket(options: PacketSocketOptions): PacketSocket {

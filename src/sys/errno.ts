@@ -1,8 +1,9 @@
 /**
  * Linux error numbers, their names and texts, and the error thrown when a system call fails.
  *
- * The table is our own because the C libraries word the texts differently (glibc, musl) and Node knows neither all names
- * nor the kernel's wording. Numbers: include/uapi/asm-generic/errno{-base,}.h, the same on x86, arm and riscv.
+ * The table is our own because the C libraries word the texts differently (glibc, musl) and Node knows neither all
+ * names nor the kernel's wording. Numbers: include/uapi/asm-generic/errno{-base,}.h, the same on x86, arm and
+ * riscv.
  */
 
 const ERRNO_TABLE: readonly (readonly [errno: number, name: string, text: string])[] = [

@@ -2,10 +2,13 @@
  * The C library. This is the only file that knows koffi.
  *
  * Three kinds of functions, by what a caller can expect to fail:
- * - calls of the packet path and of polled descriptors (`read`, `recv`, `ioUringEnter`, `*At`...) return the C result,
- *   -1 with `errno()` set; `*At` take addresses as numbers, for memory inside a WebAssembly.Memory, and allocate nothing;
+ * - calls of the packet path and of polled descriptors (`read`, `recv`, `ioUringEnter`, `*At`...) return the C
+ * result,
+ *   -1 with `errno()` set; `*At` take addresses as numbers, for memory inside a WebAssembly.Memory, and allocate
+ * nothing;
  * - all others throw a SysError that names the call and the object;
- * - prototypes are declared without `...` although C has it in some: on the ABIs that Linux and Node share (x86-64, arm64,
+ * - prototypes are declared without `...` although C has it in some: on the ABIs that Linux and Node share (x86-64,
+ * arm64,
  *   riscv64) integers are passed alike either way.
  *
  * Flags are the same numbers on these machines; the ones that more than one file needs are exported below.
@@ -71,7 +74,9 @@ export const MADV_HUGEPAGE = 14;
 export const SIG_DFL = 0;
 export const SIG_IGN = 1;
 
-/** The process itself: Node links the C library dynamically, so its symbols are found under glibc and musl alike. */
+/**
+ * The process itself: Node links the C library dynamically, so its symbols are found under glibc and musl alike.
+ */
 const lib = koffi.load(null);
 
 /** Everything that koffi takes as a pointer: ordinary buffers and views of (shared) WebAssembly memory. */
@@ -95,7 +100,6 @@ const c = {
 	bind: lib.func("bind", "int", ["int", "void *", "uint"]),
 	setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", "void *", "uint"]),
 	getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
-	getsockname: lib.func("getsockname", "int", ["int", "void *", "void *"]),
 	send: lib.func("send", "long", ["int", "void *", "size_t", "int"]),
 	recv: lib.func("recv", "long", ["int", "void *", "size_t", "int"]),
 	poll: lib.func("poll", "int", ["void *", "ulong", "int"]),
@@ -266,14 +270,6 @@ export function getsockopt(
 	return length[0]!;
 }
 
-/** getsockname(2): the raw `struct sockaddr_*` that the socket is bound to. */
-export function getsockname(fd: number, object: string): Memory {
-	const sockaddr = new Uint8Array(128);
-	const length = Uint32Array.of(sockaddr.length);
-	check(c.getsockname(fd, sockaddr, length), "getsockname", object);
-	return sockaddr.subarray(0, length[0]);
-}
-
 /** eventfd(2); `flags` are EFD_*. */
 export function eventfd(initial: number, flags: number): number {
 	return check(c.eventfd(initial, flags), "eventfd");
@@ -368,8 +364,8 @@ export interface PollHandle {
 }
 
 /**
- * Adds a descriptor to this thread's event loop (libuv's uv_poll). The callback runs outside of Node's callback scope: it
- * must not throw, and no promise continues because of it. FdPoller makes this safe to use.
+ * Adds a descriptor to this thread's event loop (libuv's uv_poll). The callback runs outside of Node's callback
+ * scope: it must not throw, and no promise continues because of it. FdPoller makes this safe to use.
  */
 export function pollInLoop(
 	fd: number,

@@ -1,9 +1,9 @@
 /**
  * Network namespaces: finding, identifying and visiting them.
  *
- * A namespace is a property of a thread. `inNetns` moves the calling thread there and back; a function that runs inside
- * must be synchronous, because anything asynchronous would continue after the thread is back, or drag other work along.
- * What is opened inside (sockets, /dev/net/tun) belongs to that namespace for good.
+ * A namespace is a property of a thread. `inNetns` moves the calling thread there and back; a function that runs
+ * inside must be synchronous, because anything asynchronous would continue after the thread is back, or drag other
+ * work along. What is opened inside (sockets, /dev/net/tun) belongs to that namespace for good.
  */
 
 import { fstatSync, statSync, writeSync } from "node:fs";
@@ -41,7 +41,8 @@ function isNetns(fd: number): boolean {
 }
 
 /**
- * Identity of a namespace, `dev:inode`: the same for every path and descriptor of it, and not reused while it lives.
+ * Identity of a namespace, `dev:inode`: the same for every path and descriptor of it, and not reused while it
+ * lives.
  * @throws Error of node:fs when there is nothing at the path.
  */
 export function netnsId(fdOrPath: number | string): string {

@@ -1,6 +1,6 @@
 /**
- * Descriptors that Node has no class for (pidfds, netlink sockets) in Node's own event loop: no thread, and no wake-up while
- * nothing happens.
+ * Descriptors that Node has no class for (pidfds, netlink sockets) in Node's own event loop: no thread, and no
+ * wake-up while nothing happens.
  */
 
 import { type PollHandle, POLLIN, POLLOUT, pollInLoop } from "./libc.js";
@@ -22,8 +22,8 @@ export class FdPoller {
 	}
 
 	/**
-	 * Calls back once when the descriptor is ready; `rearm` asks for the next time. Errors and hang-ups count as ready: the
-	 * call that follows on the descriptor reports them.
+	 * Calls back once when the descriptor is ready; `rearm` asks for the next time. Errors and hang-ups count as
+	 * ready: the call that follows on the descriptor reports them.
 	 * @param events POLLIN, POLLOUT or both.
 	 * @returns Stops watching. Must be called before the descriptor is closed.
 	 * @throws SysError EBADF when the descriptor is not open.
@@ -35,7 +35,8 @@ export class FdPoller {
 		const options = { readable: (events & POLLIN) !== 0, writable: (events & POLLOUT) !== 0 };
 		const onReady = () => {
 			handle.stop();
-			// libuv's callback is outside of Node's callback scope; an immediate of the same turn of the loop is inside.
+			// libuv's callback is outside of Node's callback scope; an immediate of the same turn of the loop is
+			// inside.
 			setImmediate(() => {
 				if (this.#watches.get(fd) === watch) {
 					callback();
@@ -54,7 +55,10 @@ export class FdPoller {
 		};
 	}
 
-	/** Watches for the next event of a descriptor whose callback has run; does nothing when it is not watched any more. */
+	/**
+	 * Watches for the next event of a descriptor whose callback has run; does nothing when it is not watched any
+	 * more.
+	 */
 	rearm(fd: number): void {
 		this.#watches.get(fd)?.arm();
 	}

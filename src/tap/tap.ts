@@ -1,9 +1,10 @@
 /**
  * TAP devices: Ethernet interfaces whose wire is a file descriptor (Documentation/networking/tuntap.rst).
  *
- * Every read and write is one frame behind a 10-byte `struct virtio_net_hdr`, which carries the offloads: a checksum yet to
- * be computed, a TCP or UDP super-frame of up to 64 KiB yet to be cut. A persistent device outlives its descriptor with its
- * addresses and routes, so a restarted owner attaches to it again by name and nothing inside the namespace notices.
+ * Every read and write is one frame behind a 10-byte `struct virtio_net_hdr`, which carries the offloads: a
+ * checksum yet to be computed, a TCP or UDP super-frame of up to 64 KiB yet to be cut. A persistent device outlives
+ * its descriptor with its addresses and routes, so a restarted owner attaches to it again by name and nothing
+ * inside the namespace notices.
  */
 
 import { Rtnetlink } from "../netlink/rtnetlink.js";
@@ -50,6 +51,8 @@ const TX_QUEUE_LENGTH = 5000;
 const BUSY_MS_MAX = 1000;
 const BUSY_POLL_MS = 10;
 
+const EINVAL = 22;
+
 /** An attached TAP device. */
 export interface Tap {
 	/** Non-blocking, close-on-exec. */
@@ -74,16 +77,20 @@ export interface TapOptions {
 
 /**
  * Creates a TAP device, or attaches to the persistent one of that name. It is left down and without addresses.
- * @throws SysError ENOENT (no /dev/net/tun), EPERM, EBUSY (somebody else is attached), EINVAL (another kind of link has
- * the name).
+ * @throws SysError ENOENT (no /dev/net/tun), EPERM, EBUSY (somebody else is attached), EINVAL (another kind of link
+ * has the name).
  */
 export function openTap(options: TapOptions): Tap {
+	// The kernel takes an empty name as "choose one", and reads no more than fits.
+	if (options.name === "" || Buffer.byteLength(options.name) >= IFREQ_NAME_BYTES) {
+		throw new SysError("TUNSETIFF", options.name, EINVAL, `a link name has 1 to ${IFREQ_NAME_BYTES - 1} bytes`);
+	}
 	return options.netnsFd === undefined ? openHere(options) : inNetns(options.netnsFd, () => openHere(options));
 }
 
 /**
- * Removes a persistent device through its own descriptor, and closes that. (A device whose descriptor belongs to somebody
- * else is removed with `Rtnetlink.deleteLink`.)
+ * Removes a persistent device through its own descriptor, and closes that. (A device whose descriptor belongs to
+ * somebody else is removed with `Rtnetlink.deleteLink`.)
  */
 export function destroyTap(fd: number): void {
 	try {
@@ -130,10 +137,7 @@ function openTun(): number {
 
 function attach(fd: number, name: string): void {
 	const ifreq = Buffer.alloc(IFREQ_BYTES);
-	const bytes = ifreq.write(name, 0, IFREQ_NAME_BYTES - 1);
-	if (name === "" || bytes !== Buffer.byteLength(name)) {
-		throw new SysError("TUNSETIFF", name, EINVAL, `a link name has 1 to ${IFREQ_NAME_BYTES - 1} bytes`);
-	}
+	ifreq.write(name, 0);
 	ifreq.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, IFREQ_NAME_BYTES);
 	for (let waitedMs = 0; ; waitedMs += BUSY_POLL_MS) {
 		try {
@@ -147,8 +151,6 @@ function attach(fd: number, name: string): void {
 		}
 	}
 }
-
-const EINVAL = 22;
 
 function attachHint(error: SysError): string | undefined {
 	if (isErrno(error, "EINVAL")) {
