@@ -1,0 +1,19 @@
+/** `vlane daemon`. */
+import { LOG_LEVELS } from "../../control/log.js";
+import { UsageError } from "../errors.js";
+import { DEFAULT_SOCKET, type Invocation } from "../table.js";
+
+/** Runs the daemon in the foreground until it is told to stop. */
+export async function run({ flags }: Invocation): Promise<number> {
+	const logLevel = flags.string("log-level") ?? "info";
+	if (!(LOG_LEVELS as readonly string[]).includes(logLevel)) {
+		throw new UsageError(`invalid argument "${logLevel}" for "--log-level" flag: expected ${LOG_LEVELS.join("|")}`);
+	}
+	const { runDaemon } = await import("../../daemon/main.js");
+	await runDaemon({
+		stateDir: flags.string("state-dir") ?? "/var/lib/vlane",
+		socket: flags.string("socket") ?? DEFAULT_SOCKET,
+		logLevel,
+	});
+	return 0;
+}

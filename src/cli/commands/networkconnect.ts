@@ -1,0 +1,19 @@
+/** `vlane network connect`. */
+import type { ConnectBody } from "../../control/schema.js";
+import { Client, resource } from "../client.js";
+import { checkAddresses } from "../endpointflags.js";
+import type { Invocation } from "../table.js";
+
+/** Gives a container, or a namespace named by `netns:PATH` or `pid:N`, an interface on a network. Silent. */
+export async function run({ args, flags, host }: Invocation): Promise<number> {
+	const [network = "", target = ""] = args;
+	const [name, ifname] = [flags.string("name"), flags.string("interface")];
+	const body: ConnectBody = {
+		Target: target,
+		...(name !== undefined && { Name: name }),
+		...(ifname !== undefined && { Interface: ifname }),
+		...checkAddresses(flags.string("ip"), flags.string("ip6"), flags.string("mac-address")),
+	};
+	await new Client(host).post(resource("networks", network, "/connect"), body);
+	return 0;
+}
