@@ -1,8 +1,4 @@
-/**
- * What users say about addresses, checked before anything is made: `--subnet`, `--ip-range`, `--gateway` and
- * `--aux-address` put together by subnet (the CLI's part), and the API's IPAM configuration (the daemon's part). Texts
- * are Docker's.
- */
+/** What a create request says about addresses, checked before anything is made, and completed. Texts are Docker's. */
 
 import { createHash } from "node:crypto";
 import {
@@ -37,60 +33,6 @@ export interface ResolvedIpam {
 	enableIPv4: boolean;
 	enableIPv6: boolean;
 	ipam: IpamConfig[];
-}
-
-/**
- * Puts the CLI's repeatable flags together: every range, gateway and auxiliary address goes to the subnet that
- * contains it, in whatever order they were typed; subnets keep their order.
- * @throws VlaneError invalid
- */
-export function groupIpamFlags(flags: {
-	subnets: readonly string[];
-	ipRanges: readonly string[];
-	gateways: readonly string[];
-	auxAddresses: Readonly<Record<string, string>>;
-}): ApiIpamConfig[] {
-	const { subnets, ipRanges, gateways, auxAddresses } = flags;
-	if (subnets.length < ipRanges.length || subnets.length < gateways.length) {
-		throw invalid("every ip-range or gateway must have a corresponding subnet");
-	}
-	const groups = subnets.map((subnet) => ({
-		cidr: readSubnet(subnet),
-		config: { Subnet: subnet } as Required<ApiIpamConfig>,
-	}));
-	groups.forEach(({ cidr }, index) => {
-		if (groups.slice(0, index).some((earlier) => overlaps(earlier.cidr, cidr))) {
-			throw invalid("multiple overlapping subnet configuration is not supported");
-		}
-	});
-	const find = (text: string, what: string) => {
-		const address = text.includes("/") ? parseCidr(text) : parseIp(text);
-		const group = address && groups.find(({ cidr }) => contains(cidr, startOf(address)));
-		if (group === undefined) throw invalid(`no matching subnet for ${what} ${text}`);
-		return group.config;
-	};
-	for (const range of ipRanges) {
-		const config = find(range, "range");
-		if (config.IPRange !== undefined) {
-			throw invalid(
-				`cannot configure multiple ranges (${range}, ${config.IPRange}) on the same subnet (${config.Subnet})`,
-			);
-		}
-		config.IPRange = range;
-	}
-	for (const gateway of gateways) {
-		const config = find(gateway, "gateway");
-		if (config.Gateway !== undefined) {
-			const both = `(${gateway}, ${config.Gateway})`;
-			throw invalid(`cannot configure multiple gateways ${both} for the same subnet (${config.Subnet})`);
-		}
-		config.Gateway = gateway;
-	}
-	for (const [name, address] of Object.entries(auxAddresses)) {
-		const config = find(address, "aux-address");
-		config.AuxiliaryAddresses = { ...config.AuxiliaryAddresses, [name]: address };
-	}
-	return groups.map(({ config }) => config);
 }
 
 /**
@@ -152,17 +94,6 @@ export function checkEndpointAddresses(ipam: readonly IpamConfig[], settings: { 
 		}
 	}
 	if (problems.length > 0) throw invalid(`invalid endpoint settings: ${problems.join("; ")}`);
-}
-
-function readSubnet(text: string): Cidr {
-	const cidr = parseCidr(text);
-	if (cidr === undefined) throw invalid(`invalid subnet: invalid CIDR address: ${text}`);
-	return cidr;
-}
-
-/** A range belongs to the subnet that has its first address, as in Docker; that it fits is checked by the daemon. */
-function startOf(address: Cidr | { family: Family; value: bigint }) {
-	return "value" in address ? address : { family: address.family, value: address.address };
 }
 
 function configProblems(config: ApiIpamConfig): string[] {

@@ -90,15 +90,15 @@ export function resolveRef<T extends Named>(
 
 const ADJECTIVES = (
 	"agile amber brave bright calm clever crisp daring eager fair fleet gentle glad happy jolly keen kind lively lucid " +
-	"merry mellow noble nimble placid polite proud quick quiet ready serene sharp silent smart steady sunny swift tidy vivid " +
-	"warm wise"
+	"merry mellow noble nimble placid polite proud quick quiet ready serene sharp silent smart steady sunny swift tidy " +
+	"vivid warm wise"
 ).split(" ");
 
 /** People whose work frames, bridges and routes stand on. */
 const SURNAMES = (
 	"abramson baran bellman boggs cerf clark dalal davies deering dijkstra feinler floyd hamming hopper jacobson kahn " +
-	"karels kleinrock lamport liskov lynch metcalfe mockapetris nyquist perlman postel pouzin reynolds roberts seifert shannon " +
-	"spurgeon thacker tomlinson turing varghese wing zimmermann"
+	"karels kleinrock lamport liskov lynch metcalfe mockapetris nyquist perlman postel pouzin reynolds roberts seifert " +
+	"shannon spurgeon thacker tomlinson turing varghese wing zimmermann"
 ).split(" ");
 
 /** A name for a container that was given none, such as `nimble_perlman`; digits are appended when all else is taken. */

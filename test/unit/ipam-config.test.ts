@@ -1,10 +1,10 @@
-/** What users say about addresses: grouping of flags, validation texts, predefined subnets. */
+/** What users say about addresses: validation texts, predefined subnets. */
 
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { contains, mustParseCidr, overlaps } from "../../src/control/cidr.js";
 import { VlaneError } from "../../src/control/errors.js";
-import { checkEndpointAddresses, groupIpamFlags, type IpamRequest, resolveIpam } from "../../src/control/ipamconfig.js";
+import { checkEndpointAddresses, type IpamRequest, resolveIpam } from "../../src/control/ipamconfig.js";
 import type { ApiIpamConfig } from "../../src/control/schema.js";
 
 const config = suite("ipam config");
@@ -17,69 +17,6 @@ function refuses(fn: () => unknown, message: string): void {
 		assert.is((error as VlaneError).kind, message.startsWith("all predefined") ? "unavailable" : "invalid");
 		return true;
 	});
-}
-
-function group(
-	subnets: string[],
-	ipRanges: string[] = [],
-	gateways: string[] = [],
-	auxAddresses = {},
-): ApiIpamConfig[] {
-	return groupIpamFlags({ subnets, ipRanges, gateways, auxAddresses });
-}
-
-config("matches gateways, ranges and auxiliary addresses to their subnets, order-free", () => {
-	assert.equal(
-		group(
-			["192.168.216.0/24", "192.168.218.0/24", "2001:db8:abc8::/64"],
-			["192.168.218.128/25"],
-			["2001:db8:abc8::10", "192.168.218.1", "192.168.216.1"],
-			{ a: "192.168.216.9", b: "192.168.216.8", c: "2001:db8:abc8::9" },
-		),
-		[
-			{
-				Subnet: "192.168.216.0/24",
-				Gateway: "192.168.216.1",
-				AuxiliaryAddresses: { a: "192.168.216.9", b: "192.168.216.8" },
-			},
-			{ Subnet: "192.168.218.0/24", IPRange: "192.168.218.128/25", Gateway: "192.168.218.1" },
-			{
-				Subnet: "2001:db8:abc8::/64",
-				Gateway: "2001:db8:abc8::10",
-				AuxiliaryAddresses: { c: "2001:db8:abc8::9" },
-			},
-		],
-	);
-	assert.equal(group([]), []);
-});
-
-for (const [args, message] of [
-	[[[], ["10.0.0.0/25"]], "every ip-range or gateway must have a corresponding subnet"],
-	[[[], [], ["10.0.0.1"]], "every ip-range or gateway must have a corresponding subnet"],
-	[[["10.0.0.0/24"], [], ["10.0.0.1", "10.0.0.2"]], "every ip-range or gateway must have a corresponding subnet"],
-	[[["10.0.0.0/24", "10.0.0.128/25"]], "multiple overlapping subnet configuration is not supported"],
-	[[["10.0.0.0/24", "10.0.0.0/24"]], "multiple overlapping subnet configuration is not supported"],
-	[[["10.0.0.0"]], "invalid subnet: invalid CIDR address: 10.0.0.0"],
-	[[["010.0.0.0/8"]], "invalid subnet: invalid CIDR address: 010.0.0.0/8"],
-	[[["10.0.0.0/24"], ["10.0.1.0/25"]], "no matching subnet for range 10.0.1.0/25"],
-	[[["10.0.0.0/24"], ["junk/x"]], "no matching subnet for range junk/x"],
-	[
-		[
-			["10.0.0.0/24", "10.0.1.0/24"],
-			["10.0.0.0/25", "10.0.0.128/25"],
-		],
-		"cannot configure multiple ranges (10.0.0.128/25, 10.0.0.0/25) on the same subnet (10.0.0.0/24)",
-	],
-	[[["10.0.0.0/24"], [], ["10.0.1.1"]], "no matching subnet for gateway 10.0.1.1"],
-	[[["10.0.0.0/24"], [], ["fe80::1"]], "no matching subnet for gateway fe80::1"],
-	[[["10.0.0.0/24"], [], ["junk"]], "no matching subnet for gateway junk"],
-	[
-		[["10.0.0.0/24", "10.0.1.0/24"], [], ["10.0.0.1", "10.0.0.2"]],
-		"cannot configure multiple gateways (10.0.0.2, 10.0.0.1) for the same subnet (10.0.0.0/24)",
-	],
-	[[["10.0.0.0/24"], [], [], { a: "10.0.1.1" }], "no matching subnet for aux-address 10.0.1.1"],
-] as [[string[], string[]?, string[]?, object?], string][]) {
-	config(`flags: ${message}`, () => refuses(() => group(...args), message));
 }
 
 for (const [given, problems] of [
