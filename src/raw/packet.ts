@@ -68,6 +68,11 @@ export function openPacketSocket(options: PacketSocketOptions): PacketSocket {
 	return options.netnsFd === undefined ? openHere(options) : inNetns(options.netnsFd, () => openHere(options));
 }
 
+/** Switches the reception of frames to every address on or off; the parent's own users of that mode are not affected. */
+export function setPromiscuous(fd: number, ifindex: number, on: boolean): void {
+	setMembership(fd, on ? PACKET_ADD_MEMBERSHIP : PACKET_DROP_MEMBERSHIP, ifindex, PACKET_MR_PROMISC);
+}
+
 /** Lets frames to this address through the parent's receive filter. Ends with the socket. */
 export function addUnicastMac(fd: number, ifindex: number, mac: string): void {
 	setMembership(fd, PACKET_ADD_MEMBERSHIP, ifindex, PACKET_MR_UNICAST, mac);
@@ -93,7 +98,7 @@ function openHere({ link: name, promiscuous }: PacketSocketOptions): PacketSocke
 		// Which groups the containers join is their secret, so every group is let in.
 		setMembership(fd, PACKET_ADD_MEMBERSHIP, index, PACKET_MR_ALLMULTI);
 		if (promiscuous) {
-			setMembership(fd, PACKET_ADD_MEMBERSHIP, index, PACKET_MR_PROMISC);
+			setPromiscuous(fd, index, true);
 		}
 		return { fd, ifindex: index, mac, mtuBytes };
 	} catch (error) {

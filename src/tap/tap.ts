@@ -94,10 +94,15 @@ export function openTap(options: TapOptions): Tap {
  */
 export function destroyTap(fd: number): void {
 	try {
-		ioctl(fd, TUNSETPERSIST, 0, "TUNSETPERSIST", `fd ${fd}`);
+		setPersistent(fd, false);
 	} finally {
 		close(fd);
 	}
+}
+
+/** Decides whether an attached device outlives its descriptor. */
+export function setPersistent(fd: number, persist: boolean, name = `fd ${fd}`): void {
+	ioctl(fd, TUNSETPERSIST, persist ? 1 : 0, "TUNSETPERSIST", name);
 }
 
 function openHere({ name, persist }: TapOptions): Tap {
@@ -111,7 +116,7 @@ function openHere({ name, persist }: TapOptions): Tap {
 			const offloads = setOffloads(fd, name);
 			const ifindex = netlink.link(name)?.index ?? 0;
 			netlink.setLink(ifindex, { txQueueLength: TX_QUEUE_LENGTH });
-			ioctl(fd, TUNSETPERSIST, persist ? 1 : 0, "TUNSETPERSIST", name);
+			setPersistent(fd, persist, name);
 			return { fd, name, ifindex, created, offloads };
 		} catch (error) {
 			close(fd);

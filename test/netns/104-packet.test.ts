@@ -3,7 +3,14 @@
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { addUnicastMac, dropUnicastMac, openPacketSocket, PACKET_AUXDATA, SOL_PACKET } from "../../src/raw/packet.js";
+import {
+	addUnicastMac,
+	dropUnicastMac,
+	openPacketSocket,
+	PACKET_AUXDATA,
+	setPromiscuous,
+	SOL_PACKET,
+} from "../../src/raw/packet.js";
 import { addressOf, close, MSG_DONTWAIT, poll, POLLIN, recv, recvmsgAt, write } from "../../src/sys/libc.js";
 import { openNetns } from "../../src/sys/netns.js";
 import { makeFrame } from "../support/frames.js";
@@ -143,7 +150,12 @@ testOrSkip(
 		assert.not(shown.flags.includes("PROMISC"));
 		close(socket.fd);
 		const eager = openPacketSocket({ link: parent, netnsFd: nearFd, promiscuous: true });
-		assert.is(near.ip("link", "show", parent)[0].promiscuity, 1);
+		const promiscuity = (): number => near.ip("link", "show", parent)[0].promiscuity;
+		assert.is(promiscuity(), 1);
+		setPromiscuous(eager.fd, eager.ifindex, false);
+		assert.is(promiscuity(), 0);
+		setPromiscuous(eager.fd, eager.ifindex, true);
+		assert.is(promiscuity(), 1);
 		close(eager.fd);
 		assert.is(near.must(["ip", "-d", "link", "show", parent]), before);
 	}),
