@@ -29,7 +29,7 @@ export interface Cidr {
 }
 
 /** 32 or 128. */
-export function addressBits(family: Family): number {
+function addressBits(family: Family): number {
 	return family === 4 ? 32 : 128;
 }
 
@@ -112,16 +112,4 @@ export function contains(outer: Cidr, inner: Ip | Cidr): boolean {
 /** True when the two blocks have an address in common. */
 export function overlaps(a: Cidr, b: Cidr): boolean {
 	return a.family === b.family && a.first <= b.last && b.first <= a.last;
-}
-
-/**
- * The address `index` places after the block's first. @throws VlaneError internal when the block is smaller than
- * that
- */
-export function nthAddress(cidr: Cidr, index: bigint): string {
-	const value = cidr.first + index;
-	if (index < 0n || value > cidr.last) {
-		throw new VlaneError("internal", `${formatCidr(cidr)} has no address number ${index}`);
-	}
-	return formatIp(cidr.family, value);
 }

@@ -133,11 +133,6 @@ export class AddressSpace {
 		}));
 	}
 
-	/** True when no network is left: the space may be forgotten. */
-	get isEmpty(): boolean {
-		return this.#networks.size === 0;
-	}
-
 	#allocateRequested(networkId: string, members: Member[], requested: string): Allocation {
 		const ip = parseIp(requested);
 		const member = ip && members.find(({ pool }) => contains(pool.cidr, ip));

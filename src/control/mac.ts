@@ -30,13 +30,8 @@ export function parseMac(text: string): string {
 }
 
 /** Six octets as lower-case, colon-separated text. */
-export function formatMac(octets: Uint8Array): string {
+function formatMac(octets: Uint8Array): string {
 	return Array.from(octets.subarray(0, 6), (octet) => octet.toString(16).padStart(2, "0")).join(":");
-}
-
-/** The six octets of a MAC address. @throws VlaneError invalid as `parseMac` */
-export function macOctets(text: string): Uint8Array {
-	return Uint8Array.from(Buffer.from(parseMac(text).replaceAll(":", ""), "hex"));
 }
 
 /**

@@ -224,8 +224,8 @@ ipam("shares one pool between networks with the same subnet, and their router", 
 	assert.equal(take(space, 3), ["10.0.0.3", "10.0.0.5", "10.0.0.6"]);
 	refuses(() => space.allocate("id1", { family: 4, requested: "10.0.0.1" }), "conflict", /^Address already in use/);
 	space.removeNetwork("id1");
-	assert.ok(space.isEmpty);
-	assert.equal(take(spaceWith({ subnet: "10.0.0.0/24" }), 1), ["10.0.0.1"]);
+	space.addPool("id3", { subnet: "10.0.0.0/24" }, "net3");
+	assert.equal(take(space, 1, 4, "id3"), ["10.0.0.1"]);
 });
 
 for (const [config, message] of [
@@ -267,7 +267,6 @@ ipam("counts per subnet what endpoints hold", () => {
 	space.removeNetwork("id1");
 	space.removeNetwork("id1");
 	assert.equal(space.usage("id1"), []);
-	assert.ok(space.isEmpty);
 });
 
 ipam("fills a /16 to the last address, each once", () => {

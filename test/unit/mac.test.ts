@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
-import { formatMac, macOctets, parseMac, stableMac } from "../../src/control/mac.js";
+import { parseMac, stableMac } from "../../src/control/mac.js";
 
 const mac = suite("mac");
 
@@ -39,11 +39,6 @@ for (const [text, reason] of [
 	});
 }
 
-mac("turns octets into text and back", () => {
-	assert.equal([...macOctets("02:42:ac:11:00:0f")], [0x02, 0x42, 0xac, 0x11, 0x00, 0x0f]);
-	assert.is(formatMac(Uint8Array.of(0x02, 0x42, 0xac, 0x11, 0x00, 0x0f)), "02:42:ac:11:00:0f");
-});
-
 mac("gives the same names the same address", () => {
 	const none = new Set<string>();
 	const first = stableMac("host", "net", "c1", none);
@@ -74,7 +69,7 @@ mac("makes locally administered unicast addresses", () => {
 		fc.property(fc.string(), fc.string(), fc.string(), (hostId, network, endpoint) => {
 			const text = stableMac(hostId, network, endpoint, new Set());
 			assert.is(parseMac(text), text);
-			assert.is((macOctets(text)[0] ?? 0) & 0x03, 0x02);
+			assert.is(Number.parseInt(text.slice(0, 2), 16) & 0x03, 0x02);
 		}),
 	);
 });
