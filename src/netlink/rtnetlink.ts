@@ -35,6 +35,7 @@ const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const SO_RCVTIMEO = 20;
+/** Without an answer after this time recv fails with EAGAIN. */
 const ANSWER_SECONDS_MAX = 5;
 /**
  * The kernel fills at most 32 KiB per datagram of a dump (net/netlink/af_netlink.c); a link with many attributes
@@ -202,7 +203,7 @@ export class Rtnetlink {
 		do {
 			length = libc.recv(this.#fd, this.#datagram, 0);
 		} while (length < 0 && libc.errno() === EINTR);
-		libc.check(length, "recv", "rtnetlink", "the kernel did not answer in time");
+		libc.check(length, "recv", "rtnetlink");
 		return codec.decodeMessages(Buffer.from(this.#datagram.subarray(0, length)));
 	}
 }

@@ -87,7 +87,7 @@ function openHere({ link: name, promiscuous }: PacketSocketOptions): PacketSocke
 	const { index, mac, mtuBytes } = findParent(name);
 	const type = libc.SOCK_RAW | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC;
 	// Protocol 0 receives nothing: no frame arrives before the socket is set up and bound.
-	const fd = libc.socket(libc.AF_PACKET, type, 0, "raw sockets need CAP_NET_RAW: run as root");
+	const fd = libc.socket(libc.AF_PACKET, type, 0, "CAP_NET_RAW");
 	try {
 		libc.setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING", name);
 		libc.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR", name);

@@ -229,9 +229,9 @@ export function fcntl(fd: number, command: number, arg = 0): number {
 	return check(c.fcntl(fd, command, arg), "fcntl", `fd ${fd}`);
 }
 
-/** socket(2). */
-export function socket(family: number, type: number, protocol: number, hint?: string): number {
-	return check(c.socket(family, type, protocol), "socket", "", hint);
+/** socket(2). `capability` is what this kind of socket needs, for errors. */
+export function socket(family: number, type: number, protocol: number, capability?: string): number {
+	return check(c.socket(family, type, protocol), "socket", "", capability && capabilityHint(capability));
 }
 
 /** bind(2) to a raw `struct sockaddr_*`. */
