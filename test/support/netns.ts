@@ -1,0 +1,251 @@
+/**
+ * Named network namespaces of a test, and processes inside them.
+ *
+ * Every process started here carries VLANE_TEST_ID in its environment and hands it on to its children, wherever these go
+ * (own sessions, own namespaces): that is how cleaning up finds containers that a killed daemon left behind.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { onCleanup } from "./cleanup.js";
+
+/** What a finished command left. */
+export interface Ran {
+	/** Exit status; 128 + n when signal n ended it. */
+	status: number;
+	stdout: string;
+	stderr: string;
+}
+
+/** A command that runs in the background until `stop` or the end of the test. */
+export interface Started {
+	process: ChildProcess;
+	/** Resolves once the process has ended. */
+	ended: Promise<Ran>;
+	/** Signals the process (SIGTERM unless told) and waits for its end. */
+	stop(signal?: NodeJS.Signals): Promise<Ran>;
+	/** Resolves with the first line of stdout or stderr that matches; rejects when the process ends first, or after 30 s. */
+	waitFor(line: RegExp): Promise<string>;
+}
+
+export interface RunOptions {
+	env?: Record<string, string>;
+	/** Standard input; none when absent. */
+	input?: string;
+}
+
+const TEST_ID = `vlane-t${process.pid}`;
+const COMMAND_MS_MAX = 120_000;
+const WAIT_MS_MAX = 30_000;
+const RUN_NETNS = "/run/netns";
+const SIGNALS: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
+
+function statusOf(status: number | null, signal: NodeJS.Signals | null): number {
+	return status ?? 128 + (SIGNALS[signal ?? ""] ?? 0);
+}
+
+function environment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+	return { ...process.env, NO_COLOR: "1", LC_ALL: "C", VLANE_TEST_ID: TEST_ID, ...extra };
+}
+
+/** Runs a command to its end. @throws Error when it can not be started or takes longer than two minutes. */
+export function run(argv: readonly string[], options: RunOptions = {}): Ran {
+	const [command = "", ...rest] = argv;
+	const { status, signal, stdout, stderr, error } = spawnSync(command, rest, {
+		encoding: "utf8",
+		env: environment(options.env),
+		input: options.input,
+		stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+		timeout: COMMAND_MS_MAX,
+		killSignal: "SIGKILL",
+		maxBuffer: 64 << 20,
+	});
+	if (error) throw new Error(`${argv.join(" ")}: ${error.message}\n${stdout ?? ""}${stderr ?? ""}`);
+	return { status: statusOf(status, signal), stdout, stderr };
+}
+
+/** Runs a command that has to succeed; answers its stdout. @throws Error with its output when it fails. */
+export function must(argv: readonly string[], options: RunOptions = {}): string {
+	const { status, stdout, stderr } = run(argv, options);
+	if (status !== 0) throw new Error(`${argv.join(" ")}: status ${status}\n${stdout}${stderr}`);
+	return stdout;
+}
+
+/** Starts a command in the background. It does not keep the test's process alive, and does not outlive it. */
+export function start(argv: readonly string[], options: RunOptions = {}): Started {
+	const [command = "", ...rest] = argv;
+	const child = spawn(command, rest, { env: environment(options.env), stdio: ["pipe", "pipe", "pipe"] });
+	const forget = onCleanup(() => child.kill("SIGKILL"));
+	const ran: Ran = { status: 0, stdout: "", stderr: "" };
+	const waiters = new Set<() => void>();
+	for (const name of ["stdout", "stderr"] as const) {
+		child[name].setEncoding("utf8").on("data", (text: string) => {
+			ran[name] += text;
+			for (const waiter of waiters) waiter();
+		});
+	}
+	child.stdin.on("error", () => {}); // EPIPE of a process that has ended
+	child.stdin.end(options.input);
+	const ended = new Promise<Ran>((resolve) => {
+		child.on("error", (error) => {
+			ran.stderr += `${error.message}\n`;
+			resolve({ ...ran, status: 127 });
+		});
+		// Not "close": grandchildren may hold the pipes open for as long as they like.
+		child.on("exit", (status, signal) => {
+			forget();
+			setTimeout(() => resolve({ ...ran, status: statusOf(status, signal) }), 20);
+		});
+	});
+	const streams = [child.stdout, child.stderr] as unknown as { ref(): void; unref(): void }[];
+	const hold = (held: boolean): void => {
+		for (const handle of [child, ...streams]) held ? handle.ref() : handle.unref();
+	};
+	hold(false);
+	const whileWaiting = async <T>(result: Promise<T>): Promise<T> => {
+		hold(true);
+		return result.finally(() => hold(false));
+	};
+	return {
+		process: child,
+		get ended() {
+			return whileWaiting(ended);
+		},
+		stop(signal = "SIGTERM") {
+			child.kill(signal);
+			return whileWaiting(ended);
+		},
+		waitFor(line) {
+			const found = new Promise<string>((resolve, reject) => {
+				const fail = (why: string): void => {
+					reject(new Error(`${argv.join(" ")} ${why} without ${line}\n${ran.stdout}${ran.stderr}`));
+				};
+				const timer = setTimeout(() => fail(`said nothing for ${WAIT_MS_MAX} ms`), WAIT_MS_MAX);
+				const look = (): void => {
+					const hit = `${ran.stdout}\n${ran.stderr}`.split("\n").find((text) => line.test(text));
+					if (hit === undefined) return;
+					waiters.delete(look);
+					clearTimeout(timer);
+					resolve(hit);
+				};
+				waiters.add(look);
+				look();
+				ended.then(({ status }) => {
+					clearTimeout(timer);
+					fail(`ended with status ${status}`);
+				});
+			});
+			return whileWaiting(found);
+		},
+	};
+}
+
+/** Ends every process that carries the given test's id. */
+function killMarked(id: string): void {
+	for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number)) {
+		try {
+			const marked = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`VLANE_TEST_ID=${id}`);
+			if (marked && pid !== process.pid) process.kill(pid, "SIGKILL");
+		} catch {
+			// It ended meanwhile, or is a kernel thread.
+		}
+	}
+}
+
+function deleteNamespaces(id: string): void {
+	const names = readdirSync(RUN_NETNS).filter((name) => name.startsWith(`${id}-`));
+	for (const name of names) run(["ip", "netns", "del", name]);
+}
+
+/** Takes away what tests left that were killed without a chance to clean up. */
+function sweep(): void {
+	const ids = new Set(readdirSync(RUN_NETNS).flatMap((name) => /^(vlane-t(\d+))-/.exec(name)?.[1] ?? []));
+	for (const id of ids) {
+		try {
+			process.kill(Number(id.slice("vlane-t".length)), 0);
+		} catch {
+			killMarked(id);
+			deleteNamespaces(id);
+		}
+	}
+}
+
+let prepared = false;
+
+function prepare(): void {
+	if (prepared) return;
+	prepared = true;
+	run(["mkdir", "-p", RUN_NETNS]);
+	sweep();
+	onCleanup(() => {
+		killMarked(TEST_ID);
+		deleteNamespaces(TEST_ID);
+	});
+}
+
+let count = 0;
+
+/** A fresh network namespace with lo up; it and all that runs in it ends with the test. */
+export class Namespace {
+	/** Name for `ip netns`. */
+	readonly name: string;
+	/** `/run/netns/NAME`. */
+	readonly path: string;
+	readonly #delete: () => void;
+
+	/** @param label A word for people, part of the name. */
+	constructor(label: string) {
+		prepare();
+		count += 1;
+		this.name = `${TEST_ID}-${count}-${label}`;
+		this.path = `${RUN_NETNS}/${this.name}`;
+		must(["ip", "netns", "add", this.name]);
+		this.#delete = onCleanup(() => {
+			const pids = run(["ip", "netns", "pids", this.name]).stdout.split("\n").filter(Boolean);
+			if (pids.length > 0) run(["kill", "-9", ...pids]);
+			must(["ip", "netns", "del", this.name]);
+		});
+		this.must(["ip", "link", "set", "lo", "up"]);
+	}
+
+	#argv(argv: readonly string[]): string[] {
+		return ["ip", "netns", "exec", this.name, ...argv];
+	}
+
+	/** Runs a command in the namespace to its end. */
+	run(argv: readonly string[], options?: RunOptions): Ran {
+		return run(this.#argv(argv), options);
+	}
+
+	/** As `run`, for commands that have to succeed; answers stdout. */
+	must(argv: readonly string[], options?: RunOptions): string {
+		return must(this.#argv(argv), options);
+	}
+
+	/** Starts a command in the namespace in the background. */
+	start(argv: readonly string[], options?: RunOptions): Started {
+		return start(this.#argv(argv), options);
+	}
+
+	/** Parsed output of `ip -j -d ...`. */
+	// biome-ignore lint/suspicious/noExplicitAny: iproute2 has no types
+	ip(...argv: string[]): any[] {
+		const output = this.must(["ip", "-j", "-d", ...argv]);
+		return output.trim() === "" ? [] : JSON.parse(output);
+	}
+
+	/** Writes a kernel parameter, `net/ipv4/ip_forward`, of this namespace. */
+	sysctl(key: string, value: number): void {
+		this.must(["tee", `/proc/sys/${key}`], { input: `${value}` });
+	}
+
+	/** How many of `count` echo requests were answered. */
+	ping(address: string, count = 1): number {
+		const { stdout } = this.run(["ping", "-n", "-c", `${count}`, "-i", "0.2", "-W", "1", address]);
+		return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+	}
+
+	/** Takes the namespace away before the test ends. */
+	close(): void {
+		this.#delete();
+	}
+}

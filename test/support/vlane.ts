@@ -1,0 +1,72 @@
+/** The real daemon and the real command line, in a namespace of a test. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { onCleanup } from "./cleanup.js";
+import type { Namespace, Ran, RunOptions, Started } from "./netns.js";
+
+/** What `bin/vlane.js` imports; relative to this file, so that a build in another directory tests itself. */
+const MAIN = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+const READY = /vlane daemon ready on/;
+
+export interface Vlane {
+	/** Directory of the state and the socket; gone after the test. */
+	directory: string;
+	socket: string;
+	stateDirectory: string;
+	/** Runs `vlane ARGUMENT...` to its end in the host's namespace. */
+	vlane(...argv: string[]): Ran;
+	/** As `vlane`, for commands that have to succeed; answers stdout without the line end. */
+	must(...argv: string[]): string;
+	/** As `vlane`, with standard input or environment. */
+	run(argv: string[], options: RunOptions): Ran;
+	/** Starts `vlane ARGUMENT...` in the background: containers in the foreground, commands to be interrupted. */
+	start(...argv: string[]): Started;
+	/** Starts the daemon; resolves when it answers. Extra arguments go to `vlane daemon`. */
+	startDaemon(...argv: string[]): Promise<void>;
+	/** Ends the daemon and nothing else; its containers stay. Answers what it left. */
+	stopDaemon(signal?: NodeJS.Signals): Promise<Ran>;
+	/** Ends the daemon and the containers, and removes the state. */
+	cleanup(): Promise<void>;
+}
+
+/** Starts a daemon with a state directory of its own in `host`. */
+export async function startVlane(host: Namespace, ...daemonArguments: string[]): Promise<Vlane> {
+	const directory = mkdtempSync(join(tmpdir(), "vlane-test-"));
+	const remove = onCleanup(() => rmSync(directory, { recursive: true, force: true }));
+	const socket = join(directory, "vlane.sock");
+	const stateDirectory = join(directory, "state");
+	const env = { VLANE_HOST: `unix://${socket}` };
+	const command = (argv: string[]): string[] => [process.execPath, "--enable-source-maps", MAIN, ...argv];
+	let daemon: Started | undefined;
+	const vlane: Vlane = {
+		directory,
+		socket,
+		stateDirectory,
+		vlane: (...argv) => host.run(command(argv), { env }),
+		must: (...argv) => host.must(command(argv), { env }).trimEnd(),
+		run: (argv, options) => host.run(command(argv), { ...options, env: { ...env, ...options.env } }),
+		start: (...argv) => host.start(command(argv), { env }),
+		async startDaemon(...argv) {
+			daemon = host.start(command(["daemon", "--state-dir", stateDirectory, "--socket", socket, ...argv]));
+			await daemon.waitFor(READY);
+		},
+		async stopDaemon(signal = "SIGTERM") {
+			if (!daemon) throw new Error("the daemon does not run");
+			const ran = await daemon.stop(signal);
+			daemon = undefined;
+			return ran;
+		},
+		async cleanup() {
+			if (daemon) {
+				const names = vlane.vlane("ps", "-aq").stdout.split("\n").filter(Boolean);
+				if (names.length > 0) vlane.vlane("rm", "-f", ...names);
+				await vlane.stopDaemon();
+			}
+			remove();
+		},
+	};
+	await vlane.startDaemon(...daemonArguments);
+	return vlane;
+}
