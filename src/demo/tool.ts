@@ -32,7 +32,12 @@ function ip(args: string[]): void {
 		return;
 	}
 	const wanted = words.at(-1);
-	for (const link of netlink.links().filter(({ name }) => wanted === undefined || name === wanted)) {
+	const links = netlink.links().filter(({ name }) => wanted === undefined || name === wanted);
+	if (links.length === 0) {
+		console.error(`Device "${wanted}" does not exist.`);
+		process.exitCode = 1;
+	}
+	for (const link of links) {
 		console.log(linkLines(link));
 		if ("address".startsWith(object)) for (const address of netlink.addresses(link.index)) console.log(addressLines(address, link));
 	}
