@@ -15,7 +15,7 @@ export const EXIT_NOT_FOUND = 127;
 /** Interrupted from the keyboard: 128 + SIGINT. */
 export const EXIT_INTERRUPTED = 130;
 
-/** A failure that the user is told about in `message`. Without an exit code, the command's own `failureCode` applies. */
+/** A failure that the user is told about in `message`. Without an exit code, the command's own applies. */
 export class CliError extends Error {
 	readonly exitCode: number | undefined;
 

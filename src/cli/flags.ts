@@ -112,8 +112,8 @@ export function flagLabel(spec: FlagSpec): string {
 }
 
 /**
- * Reads a command line in the dialect of docker's flag library (spf13/pflag): `--flag value`, `--flag=value`, `-f value`,
- * `-fvalue`, `-f=value`, booleans joined (`-itd`) or with a value (`--ipv6=false`), `--` ends the flags.
+ * Reads a command line in the dialect of docker's flag library (spf13/pflag): `--flag value`, `--flag=value`,
+ * `-f value`, `-fvalue`, `-f=value`, booleans joined (`-itd`) or with a value (`--ipv6=false`), `--` ends the flags.
  * @param stopAtOperand The first operand ends the flags too: what follows belongs to COMMAND or to a subcommand.
  * @returns The flags, the operands, and whether `--help` was met before anything else.
  * @throws UsageError for unknown flags and malformed values.

@@ -1,8 +1,9 @@
 /**
  * Lists as docker prints them: a table, one JSON object per row, ids only, or a template per row.
  */
-import { cutPair, type Flags } from "./flags.js";
+
 import { CliError } from "./errors.js";
+import { cutPair, type Flags } from "./flags.js";
 import { print } from "./output.js";
 import { alignTabs } from "./tabwriter.js";
 import { Template } from "./template.js";
@@ -34,7 +35,7 @@ export function printList(layout: ListLayout, rows: ListRow[], flags: Flags): vo
 		return;
 	}
 	if (format !== "" && format !== "table" && !format.startsWith("table ")) {
-		printRows(rows.map(rowPrinter(unescape(format))));
+		printRows(rows.map(rowPrinter(readEscapes(format))));
 		return;
 	}
 	const custom = format.slice("table ".length).trim();
@@ -42,8 +43,11 @@ export function printList(layout: ListLayout, rows: ListRow[], flags: Flags): vo
 		printRows(rows.map(rowPrinter("{{.ID}}")));
 		return;
 	}
-	const template = new Template(unescape(custom === "" ? layout.table : custom));
-	const lines = [template.execute(layout.headers, HEADER_FUNCTIONS), ...rows.map((row) => template.execute(sorted(row)))];
+	const template = new Template(readEscapes(custom === "" ? layout.table : custom));
+	const lines = [
+		template.execute(layout.headers, HEADER_FUNCTIONS),
+		...rows.map((row) => template.execute(sorted(row))),
+	];
 	print(alignTabs(`${lines.join("\n")}\n`));
 }
 
@@ -84,8 +88,8 @@ function printRows(lines: string[]): void {
 	if (lines.length > 0) print(`${lines.join("\n")}\n`);
 }
 
-/** `\t` and `\n` are written out on the command line. */
-function unescape(format: string): string {
+/** On the command line a tab and a line break are written `\t` and `\n`. */
+function readEscapes(format: string): string {
 	return format.trim().replaceAll("\\t", "\t").replaceAll("\\n", "\n");
 }
 

@@ -12,7 +12,7 @@ import {
 	UsageError,
 } from "./errors.js";
 import { print, printError, printLine } from "./output.js";
-import { CommandLineError, readCommandLine, type Request } from "./program.js";
+import { CommandLineError, type Request, readCommandLine } from "./program.js";
 import { type CommandSpec, DEFAULT_SOCKET } from "./table.js";
 
 /** Runs one command line (without the program's name); returns the exit code. Never throws. */
@@ -43,8 +43,10 @@ async function perform(request: Request): Promise<number> {
 		return await run({ args, flags, host });
 	} catch (error) {
 		if (error instanceof UsageError) return reportUsage(error.message, spec.path, spec);
-		printError(`${spec.failsBeforeCommand ? "vlane: " : ""}${messageOf(error)}`);
-		return (error instanceof CliError ? error.exitCode : undefined) ?? failureCode(spec, EXIT_FAILED);
+		const code = (error instanceof CliError ? error.exitCode : undefined) ?? failureCode(spec, EXIT_FAILED);
+		// As docker does: what might be taken for COMMAND's own words is marked as ours.
+		printError(`${spec.failsBeforeCommand && code !== EXIT_FAILED ? "vlane: " : ""}${messageOf(error)}`);
+		return code;
 	}
 }
 

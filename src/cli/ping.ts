@@ -32,9 +32,10 @@ export async function run({ args, flags, host }: Invocation): Promise<number> {
 		enterNetwork(await runningPid(new Client(host), container));
 	}
 	const total = DATA_BYTES + HEADER_BYTES + IPV4_HEADER_BYTES;
-	const size = family === 4 ? `${DATA_BYTES}(${total}) bytes of data.` : `${DATA_BYTES} data bytes`;
+	const size =
+		family === 4 ? ` (${address}) ${DATA_BYTES}(${total}) bytes of data.` : `(${address}) ${DATA_BYTES} data bytes`;
 	const ping = new Ping(target, address, family, openSocket(family), settings);
-	printLine(`PING ${target} (${address}) ${size}`);
+	printLine(`PING ${target}${size}`);
 	const received = await ping.finished;
 	return received > 0 ? 0 : EXIT_FAILED;
 }
@@ -109,8 +110,8 @@ class Ping {
 	#send(): void {
 		const sequence = ++this.#sent;
 		const message = echoRequest(this.family, this.#identifier, sequence);
-		this.#pending.set(sequence & 0xffff, performance.now());
-		this.socket.send(message, 0, message.length, this.address, (error) => {
+		const sending = () => this.#pending.set(sequence & 0xffff, performance.now());
+		this.socket.send(message, 0, message.length, this.address, sending, (error) => {
 			if (error === null) return;
 			printError(`ping: sendmsg: ${error.message}`);
 			this.#fail(sequence & 0xffff);
@@ -165,7 +166,9 @@ class Ping {
 		const errors = this.#errors > 0 ? ` +${this.#errors} errors,` : "";
 		const timeMs = Math.floor(performance.now() - this.#startMs);
 		printLine(`\n--- ${this.target} ping statistics ---`);
-		printLine(`${this.#sent} packets transmitted, ${received} received,${errors} ${loss}% packet loss, time ${timeMs}ms`);
+		printLine(
+			`${this.#sent} packets transmitted, ${received} received,${errors} ${loss}% packet loss, time ${timeMs}ms`,
+		);
 		if (received > 0) printLine(`rtt min/avg/max/mdev = ${this.#summary().join("/")} ms`);
 		this.#finish(received);
 	}

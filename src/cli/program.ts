@@ -3,7 +3,7 @@
  */
 import { Command, type ParseOptionsResult } from "commander";
 import { UsageError } from "./errors.js";
-import { Flags, type FlagSpec, parseFlags } from "./flags.js";
+import { type FlagSpec, Flags, parseFlags } from "./flags.js";
 import { COMMANDS, type CommandSpec, GLOBAL_FLAGS, GROUPS } from "./table.js";
 
 /** What a command line asks for. */
@@ -48,12 +48,16 @@ class DialectCommand extends Command {
 			this.helpWanted = help;
 			if (help) return { operands: [], unknown: [] };
 			// The words after a subcommand's name are the subcommand's own to read.
-			if (this.commands.length > 0) return { operands: operands.slice(0, 1), unknown: operands.slice(1) };
+			if (this.#holds(operands[0])) return { operands: operands.slice(0, 1), unknown: operands.slice(1) };
 			return { operands, unknown: [] };
 		} catch (error) {
 			if (!(error instanceof UsageError)) throw error;
 			throw new CommandLineError(error.message, this.#path, specOf(this.#path));
 		}
+	}
+
+	#holds(word: string | undefined): boolean {
+		return word !== undefined && this.commands.some((child) => child.name() === word || child.aliases().includes(word));
 	}
 }
 

@@ -6,11 +6,13 @@ import { CliError } from "./errors.js";
 
 /** The part of raw-socket's Socket that is used here. */
 export interface RawSocket {
+	/** `sending` is called right before the message is handed to the kernel. */
 	send(
 		message: Buffer,
 		offset: number,
 		length: number,
 		address: string,
+		sending: () => void,
 		done: (error: Error | null, bytes: number) => void,
 	): void;
 	on(event: "message", listener: (packet: Buffer, source: string) => void): void;
@@ -33,7 +35,7 @@ export async function loadRawSocket(): Promise<(family: 4 | 6) => RawSocket> {
 		raw = ((await import(PACKAGE)) as { default: RawSocketModule }).default;
 	} catch {
 		throw new CliError(
-			`the optional package ${PACKAGE} is missing or was not built; get it with: npm rebuild ${PACKAGE} (needs a compiler)`,
+			`the optional package ${PACKAGE} is missing or not built; get it with: npm rebuild ${PACKAGE} (needs a compiler)`,
 		);
 	}
 	return (family) => {

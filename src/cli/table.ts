@@ -13,7 +13,7 @@ export interface Invocation {
 	host: string;
 }
 
-/** Does the work of a command; returns the exit code. Throws CliError, UsageError or any Error with a one-line message. */
+/** Does the work of a command; returns the exit code. Throws UsageError or any Error with a one-line message. */
 export type Action = (invocation: Invocation) => Promise<number>;
 
 /** One command. */
@@ -256,7 +256,13 @@ export const COMMANDS: CommandSpec[] = [
 			{ name: "count", short: "c", type: "int", help: "Stop after so many requests (default: until interrupted)" },
 			{ name: "in", type: "string", metavar: "container", help: "Send from this container" },
 			{ name: "interval", short: "i", type: "string", metavar: "seconds", help: "Time between requests (default 1)" },
-			{ name: "timeout", short: "W", type: "string", metavar: "seconds", help: "Time to wait for a reply (default 10)" },
+			{
+				name: "timeout",
+				short: "W",
+				type: "string",
+				metavar: "seconds",
+				help: "Time to wait for a reply (default 10)",
+			},
 		],
 		load: () => import("./ping.js"),
 	},
@@ -276,7 +282,11 @@ export const COMMANDS: CommandSpec[] = [
 		args: { min: 0, max: 0 },
 		handlesInterrupt: true,
 		flags: [
-			{ name: "log-level", type: "string", help: 'Least important messages shown: debug|info|warn|error (default "info")' },
+			{
+				name: "log-level",
+				type: "string",
+				help: 'Least important messages shown: debug|info|warn|error (default "info")',
+			},
 			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
 			{ name: "state-dir", type: "string", help: 'Where networks are kept (default "/var/lib/vlane")' },
 		],

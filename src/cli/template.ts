@@ -7,7 +7,7 @@
  */
 import { CliError } from "./errors.js";
 import { goText, isTrue, TEMPLATE_FUNCTIONS, type TemplateFunction } from "./templatefunctions.js";
-import { type Node, parseTemplate, type Pipeline, type Term } from "./templateparser.js";
+import { type Node, type Pipeline, parseTemplate, type Term } from "./templateparser.js";
 
 /** A parsed template, to be executed once per row. */
 export class Template {

@@ -1,6 +1,6 @@
 /**
- * Functions that a template can call: docker's own and the ones of Go's text/template. They throw an Error whose message
- * says what is wrong with the arguments.
+ * Functions that a template can call: docker's own and the ones of Go's text/template. They throw an Error whose
+ * message says what is wrong with the arguments.
  */
 
 /** Arguments are what the template gave; a piped value comes last. */
@@ -11,7 +11,8 @@ export const TEMPLATE_FUNCTIONS: Record<string, TemplateFunction> = {
 	json: (value) => goJson(value),
 	split: (value, separator) => text(value).split(text(separator)),
 	join: (value, separator) => texts(value).join(text(separator)),
-	title: (value) => text(value).replace(/(^|\s)(\p{Ll})/gu, (_, blank: string, letter: string) => blank + letter.toUpperCase()),
+	title: (value) =>
+		text(value).replace(/(^|\s)(\p{Ll})/gu, (_, blank: string, letter: string) => blank + letter.toUpperCase()),
 	lower: (value) => text(value).toLowerCase(),
 	upper: (value) => text(value).toUpperCase(),
 	pad: (value, before, after) => " ".repeat(number(before)) + text(value) + " ".repeat(number(after)),

@@ -96,8 +96,18 @@ function findClose(text: string, from: number, line: number): number {
 	throw templateError(line, "unclosed action");
 }
 
-const TOKEN =
-	/\s+|:=|[|(),]|"(?:\\.|[^"\\])*"|`[^`]*`|[+-]?\d+(?:\.\d+)?|\$?[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*|\$(?:\.[A-Za-z_]\w*)*|(?:\.[A-Za-z_]\w*)+|\./y;
+/** `$x.Field`, `.Field.Field`, literals, names and punctuation, tried in this order at each place. */
+const TOKEN = new RegExp(
+	[
+		/\s+|:=|[|(),]/,
+		/"(?:\\.|[^"\\])*"|`[^`]*`|[+-]?\d+(?:\.\d+)?/,
+		/\$?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|\$(?:\.[A-Za-z_]\w*)*/,
+		/(?:\.[A-Za-z_]\w*)+|\./,
+	]
+		.map((part) => part.source)
+		.join("|"),
+	"y",
+);
 
 interface Token {
 	text: string;
@@ -218,7 +228,14 @@ class Parser {
 
 	#term(tokens: Token[]): Term {
 		const token = tokens.shift() as Token;
-		const term: Term = { kind: "dot", name: "", value: undefined, fields: [], source: token.text, column: token.column };
+		const term: Term = {
+			kind: "dot",
+			name: "",
+			value: undefined,
+			fields: [],
+			source: token.text,
+			column: token.column,
+		};
 		const text = token.text;
 		if (text === "(") {
 			const inside = [...tokens];
@@ -262,11 +279,9 @@ class Parser {
 function readLiteral(text: string): unknown {
 	if (text.startsWith("`")) return text.slice(1, -1);
 	if (!text.startsWith('"')) return Number(text);
-	return text
-		.slice(1, -1)
-		.replace(/\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)/g, (_, escape: string) => {
-			const simple = { n: "\n", t: "\t", r: "\r" }[escape];
-			if (simple !== undefined) return simple;
-			return escape.length > 1 ? String.fromCharCode(Number.parseInt(escape.slice(1), 16)) : escape;
-		});
+	return text.slice(1, -1).replace(/\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)/g, (_, code: string) => {
+		const simple = { n: "\n", t: "\t", r: "\r" }[code];
+		if (simple !== undefined) return simple;
+		return code.length > 1 ? String.fromCharCode(Number.parseInt(code.slice(1), 16)) : code;
+	});
 }

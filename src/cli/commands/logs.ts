@@ -13,7 +13,9 @@ export async function run({ args, host }: Invocation): Promise<number> {
 	const container = await client.get<ApiContainer>(resource("containers", args[0] ?? ""));
 	const file = logFile(await logDirectory(client), container.Id);
 	if (!existsSync(file)) {
-		throw new CliError(`container ${container.Name} has no log: it was not started with -d, its output went to the terminal`);
+		throw new CliError(
+			`container ${container.Name} has no log: it was not started with -d, its output went to the terminal`,
+		);
 	}
 	const decoder = createReadStream(file, { encoding: "utf8" });
 	for await (const text of decoder) print(text as string);

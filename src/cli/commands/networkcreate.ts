@@ -10,7 +10,10 @@ import type { Invocation } from "../table.js";
 /** Creates a network and prints its id. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {
 	const client = new Client(host);
-	const answer = await client.post<{ Id: string; Warning: string }>("/networks/create", requestOf(args[0] ?? "", flags));
+	const answer = await client.post<{ Id: string; Warning: string }>(
+		"/networks/create",
+		requestOf(args[0] ?? "", flags),
+	);
 	if (answer.Warning) printError(`WARNING: ${answer.Warning}`);
 	printLine(answer.Id);
 	return 0;

@@ -3,8 +3,8 @@ import type { ApiNetwork } from "../../control/types.js";
 import { Client, DaemonError, resource } from "../client.js";
 import { EXIT_FAILED } from "../errors.js";
 import { printError, printLine } from "../output.js";
-import { Template } from "../template.js";
 import type { Invocation } from "../table.js";
+import { Template } from "../template.js";
 
 /** Prints a JSON array of the networks that were found, or the template once for each. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {

@@ -31,7 +31,8 @@ const LAYOUT: ListLayout = {
 export async function run({ flags, host }: Invocation): Promise<number> {
 	const all = await new Client(host).get<ApiNetwork[]>("/networks");
 	const networks = applyFilters(all, flags.list("filter"), {
-		dangling: (network, value) => (Object.keys(network.Containers).length === 0) === (value === "true" || value === "1"),
+		dangling: (network, value) =>
+			(Object.keys(network.Containers).length === 0) === (value === "true" || value === "1"),
 		driver: (network, value) => network.Driver === value,
 		id: (network, value) => network.Id.includes(value),
 		label: (network, value) => hasLabel(network.Labels, value),
@@ -40,7 +41,11 @@ export async function run({ flags, host }: Invocation): Promise<number> {
 		type: (_network, value) => value === "custom",
 	});
 	networks.sort((left, right) => compareNatural(left.Name, right.Name));
-	printList(LAYOUT, networks.map((network) => rowOf(network, flags.bool("no-trunc") ?? false)), flags);
+	printList(
+		LAYOUT,
+		networks.map((network) => rowOf(network, flags.bool("no-trunc") ?? false)),
+		flags,
+	);
 	return 0;
 }
 
@@ -53,7 +58,9 @@ function rowOf(network: ApiNetwork, full: boolean): ListRow {
 		IPv6: String(network.EnableIPv6),
 		Internal: String(network.Internal),
 		Label: (name) => network.Labels[String(name)] ?? "",
-		Labels: Object.entries(network.Labels).map(([key, value]) => `${key}=${value}`).join(","),
+		Labels: Object.entries(network.Labels)
+			.map(([key, value]) => `${key}=${value}`)
+			.join(","),
 		Name: network.Name,
 		Scope: network.Scope,
 	};

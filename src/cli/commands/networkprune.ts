@@ -1,8 +1,8 @@
 /** `vlane network prune`. */
 import type { PruneBody } from "../../control/schema.js";
 import { Client } from "../client.js";
-import { cutPair, type Flags } from "../flags.js";
 import { CliError } from "../errors.js";
+import { cutPair, type Flags } from "../flags.js";
 import { print, printLine } from "../output.js";
 import type { Invocation } from "../table.js";
 

@@ -2,8 +2,8 @@
 import type { PortStats } from "../../host/types.js";
 import { Client } from "../client.js";
 import { print, printLine } from "../output.js";
-import { alignTabs } from "../tabwriter.js";
 import type { Invocation } from "../table.js";
+import { alignTabs } from "../tabwriter.js";
 
 const HEADERS = ["PORT", "NAME", "KIND", "RX FRAMES", "RX BYTES", "TX FRAMES", "TX BYTES", "DROPS"];
 

@@ -37,7 +37,11 @@ export async function run({ flags, host }: Invocation): Promise<number> {
 		status: (container, value) => container.State === value,
 	});
 	containers.sort((left, right) => Date.parse(right.Created) - Date.parse(left.Created));
-	printList(LAYOUT, containers.map((container) => rowOf(container, flags.bool("no-trunc") ?? false)), flags);
+	printList(
+		LAYOUT,
+		containers.map((container) => rowOf(container, flags.bool("no-trunc") ?? false)),
+		flags,
+	);
 	return 0;
 }
 
