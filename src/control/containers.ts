@@ -77,6 +77,11 @@ export class Containers {
 		return resolveRef(this.context.state.containers.all(), ref, "container");
 	}
 
+	/** The running container whose process a `pid:N` target is. */
+	ofTarget(target: string): ContainerRecord | undefined {
+		return this.context.state.containers.all().find(({ pid }) => `pid:${pid}` === target);
+	}
+
 	/** Notices the container's exit from now on; also for containers of an earlier daemon. */
 	watch({ id, pid }: ContainerRecord): void {
 		const target = `pid:${pid}`;
@@ -86,7 +91,7 @@ export class Containers {
 		} catch (error) {
 			if (!isErrno(error, "ENOENT", "ESRCH")) throw error;
 		}
-		this.context.lifetimes.watch(target, "");
+		this.context.lifetimes.watch(target);
 	}
 
 	/**
@@ -94,7 +99,7 @@ export class Containers {
 	 * containers do; the record says so, or goes.
 	 */
 	async ended(target: string): Promise<void> {
-		const container = this.context.state.containers.all().find(({ pid }) => `pid:${pid}` === target);
+		const container = this.ofTarget(target);
 		if (!container) return;
 		this.#killAll(container);
 		const netnsFd = this.#netnsFds.get(container.id);
@@ -132,7 +137,10 @@ export class Containers {
 		if (container.status === "running") {
 			if (!force) {
 				const advice = "stop the container before removing or force remove";
-				throw new VlaneError("conflict", `cannot remove container "/${container.name}": container is running: ${advice}`);
+				throw new VlaneError(
+					"conflict",
+					`cannot remove container "/${container.name}": container is running: ${advice}`,
+				);
 			}
 			await this.#destroy(container, this.#exit(container));
 		}
@@ -182,7 +190,10 @@ export class Containers {
 		this.#killAll(container);
 		this.#signal(container.pid, container.pidStart, SIGKILL);
 		if (await settlesWithin(exited, KILL_GRACE_MS)) return;
-		throw new VlaneError("internal", `cannot stop container ${container.name}: process ${container.pid} survived SIGKILL`);
+		throw new VlaneError(
+			"internal",
+			`cannot stop container ${container.name}: process ${container.pid} survived SIGKILL`,
+		);
 	}
 
 	/** Ends every process in the container's network namespace. */
@@ -216,7 +227,8 @@ export class Containers {
 async function settlesWithin(promise: Promise<void>, timeoutMs: number): Promise<boolean> {
 	let timer: NodeJS.Timeout | undefined;
 	const timeout = new Promise<boolean>((resolve) => {
-		timer = setTimeout(resolve, timeoutMs, false);
+		// A daemon that is told to end does not wait for a container that is being stopped.
+		timer = setTimeout(resolve, timeoutMs, false).unref();
 	});
 	try {
 		return await Promise.race([promise.then(() => true), timeout]);

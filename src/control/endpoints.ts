@@ -1,4 +1,4 @@
-/** Endpoints: a network's interface in somebody's network namespace (`vlane network connect|disconnect`, `vlane run`). */
+/** Endpoints: a network's interface in somebody's namespace (`vlane network connect|disconnect`, `vlane run`). */
 import { mustParseCidr } from "./cidr.js";
 import { type Context, endpointsOf } from "./context.js";
 import { VlaneError } from "./errors.js";
@@ -35,7 +35,8 @@ export class Endpoints {
 	}
 
 	/**
-	 * Makes an endpoint: addresses, interface, port, record. Every step is added to `undo`; its target is not watched yet.
+	 * Makes an endpoint: addresses, interface, port, record. Every step is added to `undo`; its target is not watched
+	 * yet.
 	 * @throws VlaneError, SysError
 	 */
 	async make(network: NetworkRecord, target: Target, wish: EndpointWish, undo: Undo): Promise<EndpointRecord> {
@@ -51,7 +52,9 @@ export class Endpoints {
 			undo.add(() => {
 				space.release(network.id, lease.address);
 			});
-			return { cidr: `${lease.address}/${lease.prefixLength}`, gateway: lease.pool.gateway };
+			// There is nothing behind the gateway of an internal network.
+			const gateway = network.internal ? undefined : lease.pool.gateway;
+			return { cidr: `${lease.address}/${lease.prefixLength}`, gateway };
 		};
 		const v4 = has(network, 4) ? allocate(4, wish.ipv4) : undefined;
 		const v6 = has(network, 6) ? allocate(6, wish.ipv6) : undefined;
@@ -74,7 +77,13 @@ export class Endpoints {
 		await state.endpoints.put(endpoint);
 		undo.add(() => state.endpoints.del(endpoint.id));
 		fabric.keepEndpoint(endpoint.id);
-		log.info("endpoint connected", { network: network.name, endpoint: endpoint.name, mac, ipv4: v4?.cidr ?? "", ipv6: v6?.cidr ?? "" });
+		log.info("endpoint connected", {
+			network: network.name,
+			endpoint: endpoint.name,
+			mac,
+			ipv4: v4?.cidr ?? "",
+			ipv6: v6?.cidr ?? "",
+		});
 		return endpoint;
 	}
 
@@ -88,7 +97,8 @@ export class Endpoints {
 			if (network && cidr) spaces.of(network).release(network.id, addressOf(cidr));
 		}
 		const isOnly = !state.endpoints.all().some(({ target }) => target === endpoint.target);
-		if (isOnly && !state.containers.all().some(({ pid }) => `pid:${pid}` === endpoint.target)) lifetimes.unwatch(endpoint.target);
+		if (isOnly && !state.containers.all().some(({ pid }) => `pid:${pid}` === endpoint.target))
+			lifetimes.unwatch(endpoint.target);
 		log.info("endpoint released", { network: network?.name ?? "", endpoint: endpoint.name });
 	}
 
@@ -139,14 +149,16 @@ export class Endpoints {
 		const taken = new Map<string, string>();
 		for (const other of state.endpoints.all()) {
 			const neighbour = state.networks.get(other.networkId);
-			if (neighbour && segmentKey(neighbour) === key) taken.set(other.mac, `endpoint ${other.name} of network ${neighbour.name}`);
+			if (neighbour && segmentKey(neighbour) === key)
+				taken.set(other.mac, `endpoint ${other.name} of network ${neighbour.name}`);
 		}
 		const parentMac = fabric.parentMac(network);
 		if (parentMac) taken.set(parentMac, `parent interface ${network.parent?.link}`);
 		if (wish.mac === undefined) return stableMac(state.hostId, network.name, wish.name, taken);
 		const mac = parseMac(wish.mac);
 		const holder = taken.get(mac);
-		if (holder) throw new VlaneError("conflict", `MAC address ${mac} is already in use by ${holder}; choose another one`);
+		if (holder)
+			throw new VlaneError("conflict", `MAC address ${mac} is already in use by ${holder}; choose another one`);
 		return mac;
 	}
 }

@@ -1,17 +1,17 @@
 /**
- * Turns records into kernel objects and datapath objects, and back: uplinks, segments, the host's interfaces on VLANs, and
- * endpoints. Knows nothing of names, addresses in use, or the store.
+ * Turns records into kernel objects and datapath objects, and back: uplinks, segments, the host's interfaces on VLANs,
+ * and endpoints. Knows nothing of names, addresses in use, or the store.
  *
- * A segment can be lowered (its ports closed, devices left alone) and raised again at any time; that is how a daemon finds
- * its devices after a restart, and how a parent that was deleted and made again is taken back into use.
+ * A segment can be lowered (its ports closed, devices left alone) and raised again at any time; that is how a daemon
+ * finds its devices after a restart, and how a parent that was deleted and made again is taken back into use.
  *
- * Every method but the constructor and `status` must be called from the queue (queue.ts).
+ * Every method must be called from the queue (queue.ts).
  */
 import type { Datapath } from "../host/types.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { close } from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
-import { openEndpointInterface, openHostInterface, setPersist } from "./interface.js";
+import { keepDevice, openEndpointInterface, openHostInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { parentKey } from "./parent.js";
 import { isTargetAlive, targetPath } from "./target.js";
@@ -73,7 +73,7 @@ export class Fabric {
 
 	/**
 	 * Raises the network's segment, unless one that shares its parent has done so.
-	 * @param restored the network was made by an earlier daemon: its devices are taken over, and a missing parent only degrades it
+	 * @param restored it was made by an earlier daemon: its devices are taken over, a missing parent only degrades it
 	 * @throws SysError, VlaneError; nothing is left behind then
 	 */
 	async attachNetwork(network: NetworkRecord, restored: boolean): Promise<void> {
@@ -98,7 +98,7 @@ export class Fabric {
 	keepNetwork(network: NetworkRecord): void {
 		const segment = this.#segmentOf(network);
 		segment.persistent = true;
-		if (segment.raised?.host) setPersist(segment.raised.host.fd, true);
+		if (segment.raised?.host) keepDevice(segment.raised.host.fd, true);
 	}
 
 	/** Gives up the network, which has no endpoints; with the last one of a segment, the devices that we made go too. */
@@ -108,7 +108,7 @@ export class Fabric {
 		if (segment.networks.size > 0) return;
 		this.#segments.delete(segmentKey(network));
 		const host = segment.raised?.host;
-		if (host) setPersist(host.fd, false);
+		if (host) keepDevice(host.fd, false);
 		await this.#lower(segment);
 		const left = !host && segment.hostIfname ? this.netlink.link(segment.hostIfname) : undefined;
 		if (left?.kind === "tun") this.netlink.deleteLink(left.index);
@@ -116,13 +116,14 @@ export class Fabric {
 
 	/**
 	 * Makes the endpoint's interface and connects it.
-	 * @param restored it was made by an earlier daemon
-	 * @throws SysError, VlaneError; nothing is left behind then
+	 * @param restored it was made by an earlier daemon: a failure is noted as its problem
+	 * @throws SysError, VlaneError unless restored; nothing is left behind then
 	 */
 	async attachEndpoint(network: NetworkRecord, endpoint: EndpointRecord, restored: boolean): Promise<void> {
 		const segment = this.#segmentOf(network);
 		const attached: Attached = { endpoint, network, segment, persistent: restored, problem: "" };
-		await this.#open(attached);
+		if (restored) await this.#reopen(attached);
+		else await this.#open(attached);
 		this.#attached.set(endpoint.id, attached);
 	}
 
@@ -131,7 +132,7 @@ export class Fabric {
 		const attached = this.#attached.get(id);
 		if (!attached?.open) return;
 		attached.persistent = true;
-		setPersist(attached.open.fd, true);
+		keepDevice(attached.open.fd, true);
 	}
 
 	/** Removes the endpoint's interface; what is gone already is fine. */
@@ -143,7 +144,7 @@ export class Fabric {
 		const uplink = attached.segment.raised?.uplink;
 		if (uplink && isUntagged(attached.segment)) this.#uplinks.dropMac(uplink, attached.endpoint.mac);
 		try {
-			setPersist(attached.open.fd, false);
+			keepDevice(attached.open.fd, false);
 		} finally {
 			await this.datapath.removePort(attached.open.port);
 		}
@@ -171,12 +172,17 @@ export class Fabric {
 	status(network: NetworkRecord): ApiNetwork["Status"] {
 		const segment = this.#segmentOf(network);
 		const problems = [this.#parentProblem(segment)];
-		for (const { endpoint, network: { id }, problem } of this.#attached.values()) {
+		for (const {
+			endpoint,
+			network: { id },
+			problem,
+		} of this.#attached.values()) {
 			if (id === network.id && problem) problems.push(`endpoint ${endpoint.name}: ${problem}`);
 		}
 		const details = problems.filter((problem) => problem !== "");
 		const { name = "", link = "", vlans = [] } = network.parent ?? {};
-		const notes = vlans.length > 0 && !segment.hostIfname ? [`${name} is too long for a host interface: none was made`] : [];
+		const notes =
+			vlans.length > 0 && !segment.hostIfname ? [`${name} is too long for a host interface: none was made`] : [];
 		return {
 			Parent: name,
 			Link: link,
@@ -226,7 +232,7 @@ export class Fabric {
 		for (const link of new Set(links)) await this.ensureUplink(link);
 	}
 
-	/** Makes what is open on a parent agree with what the kernel has: raises its segments anew when the link came, went or failed. */
+	/** Makes what is open on a parent agree with the kernel: raises its segments anew when it came, went or failed. */
 	async ensureUplink(name: string): Promise<void> {
 		const link = this.netlink.link(name);
 		const uplink = this.#uplinks.get(name);
@@ -262,7 +268,7 @@ export class Fabric {
 		return link.up ? problem : `parent interface ${parent.link} is down`;
 	}
 
-	/** Opens what the segment needs; strict: any failure throws and leaves nothing, else it is noted as the segment's problem. */
+	/** Opens what the segment needs. A failure is noted as its problem; strict: it throws, and nothing is left behind. */
 	async #raise(segment: Segment, strict: boolean): Promise<void> {
 		segment.problem = "";
 		const attempt = async <T>(step: () => T | Promise<T>): Promise<T | undefined> => {
@@ -281,7 +287,8 @@ export class Fabric {
 			if (parent && uplink) undo.add(() => this.#uplinks.release(uplink, parent));
 			const number = await this.datapath.addSegment({ uplink: uplink?.port ?? null, tags });
 			undo.add(() => this.datapath.removeSegment(number));
-			const host = uplink && hostIfname ? await attempt(() => this.#openHost(segment, hostIfname, number, uplink)) : undefined;
+			const host =
+				uplink && hostIfname ? await attempt(() => this.#openHost(segment, hostIfname, number, uplink)) : undefined;
 			segment.raised = { number, uplink, host };
 		});
 	}
@@ -289,7 +296,9 @@ export class Fabric {
 	async #openHost(segment: Segment, ifname: string, number: number, uplink: Uplink): Promise<OpenPort> {
 		const { mac, mtuBytes } = uplink;
 		const fd = openHostInterface(this.netlink, { ifname, mac, mtuBytes, persist: segment.persistent });
-		return this.#addPort(fd, () => this.datapath.addPort({ kind: "host", fd, name: ifname, mac, mtuBytes, segment: number }));
+		return this.#addPort(fd, () =>
+			this.datapath.addPort({ kind: "host", fd, name: ifname, mac, mtuBytes, segment: number }),
+		);
 	}
 
 	/** Closes the segment's ports; the devices stay if they are persistent. */
@@ -321,13 +330,8 @@ export class Fabric {
 		const { endpoint, network, segment, persistent } = attached;
 		const raised = segment.raised;
 		if (!raised) throw new VlaneError("internal", `network ${network.name} is not raised`);
-		const { ifname, mac, mtuBytes, gateway4, gateway6 } = endpoint;
-		const routes = network.internal ? {} : { gateway4, gateway6 };
-		const fd = openEndpointInterface(targetPath(endpoint.target), {
-			...{ ifname, mac, mtuBytes, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6 },
-			...routes,
-			persist: persistent,
-		});
+		const { mac, mtuBytes } = endpoint;
+		const fd = openEndpointInterface(targetPath(endpoint.target), { ...endpoint, persist: persistent });
 		await withUndo(async (undo) => {
 			const name = `${network.name}/${endpoint.name}`;
 			const open = await this.#addPort(fd, () =>

@@ -5,9 +5,10 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
-import { close, ioctl } from "../sys/libc.js";
+import { isErrno } from "../sys/errno.js";
+import { close } from "../sys/libc.js";
 import { inNetns, openNetns } from "../sys/netns.js";
-import { destroyTap, openTap } from "../tap/tap.js";
+import { destroyTap, openTap, setPersistent } from "../tap/tap.js";
 import { VlaneError } from "./errors.js";
 
 /** What an endpoint's interface is given when it is made. Addresses are CIDR texts. */
@@ -24,9 +25,6 @@ export interface InterfaceSpec {
 	persist: boolean;
 }
 
-/** include/uapi/linux/if_tun.h */
-const TUNSETPERSIST = 0x400454cb;
-
 /** IFNAMSIZ less the final zero byte (include/uapi/linux/if.h). */
 const IFNAME_LENGTH_MAX = 15;
 
@@ -41,7 +39,10 @@ export function isValidIfname(name: string): boolean {
  */
 export function chooseIfname(netnsPath: string, wanted?: string): string {
 	if (wanted !== undefined && !isValidIfname(wanted)) {
-		throw new VlaneError("invalid", `invalid interface name ${JSON.stringify(wanted)}: at most 15 characters, no space, / or :`);
+		throw new VlaneError(
+			"invalid",
+			`invalid interface name ${JSON.stringify(wanted)}: at most 15 characters, no space, / or :`,
+		);
 	}
 	const taken = new Set(withNetns(netnsPath, (netlink) => netlink.links().map((link) => link.name)));
 	if (wanted !== undefined) {
@@ -54,8 +55,8 @@ export function chooseIfname(netnsPath: string, wanted?: string): string {
 }
 
 /**
- * Opens an endpoint's TAP in its namespace. One that is there already (left by an earlier daemon) is taken over untouched;
- * a new one gets its addresses and routes and is set up.
+ * Opens an endpoint's TAP in its namespace. One that is there already (left by an earlier daemon) is taken over
+ * untouched; a new one gets its addresses and routes and is set up.
  * @returns descriptor of the TAP
  * @throws SysError; nothing is left behind then
  */
@@ -64,7 +65,9 @@ export function openEndpointInterface(netnsPath: string, spec: InterfaceSpec): n
 	try {
 		const tap = openTap({ name: spec.ifname, netnsFd, persist: spec.persist });
 		if (tap.created) {
-			destroyOnError(tap.fd, () => inNetns(netnsFd, () => withRtnetlink((netlink) => configure(netlink, tap.ifindex, spec))));
+			destroyOnError(tap.fd, () =>
+				inNetns(netnsFd, () => withRtnetlink((netlink) => configure(netlink, tap.ifindex, spec))),
+			);
 		}
 		return tap.fd;
 	} finally {
@@ -82,7 +85,10 @@ function configure(netlink: Rtnetlink, index: number, spec: InterfaceSpec): void
 	const loopback = netlink.link("lo");
 	if (loopback && !loopback.up) netlink.setLink(loopback.index, { up: true });
 	netlink.setLink(index, { up: true });
-	for (const [family, gateway] of [[4, spec.gateway4], [6, spec.gateway6]] as const) {
+	for (const [family, gateway] of [
+		[4, spec.gateway4],
+		[6, spec.gateway6],
+	] as const) {
 		if (gateway !== undefined && !hasDefaultRoute(netlink, family)) {
 			netlink.addRoute({ destination: "default", gateway, index });
 		}
@@ -113,12 +119,16 @@ export function openHostInterface(netlink: Rtnetlink, spec: HostInterfaceSpec): 
 	return fd;
 }
 
-/** Whether a TAP outlives its descriptor. */
-export function setPersist(fd: number, persist: boolean): void {
-	ioctl(fd, TUNSETPERSIST, persist ? 1 : 0, "TUNSETPERSIST", `fd ${fd}`);
+/** Decides whether a device outlives its descriptor; nothing to decide for one that somebody has deleted already. */
+export function keepDevice(fd: number, keep: boolean): void {
+	try {
+		setPersistent(fd, keep);
+	} catch (error) {
+		if (!isErrno(error, "EBADFD")) throw error;
+	}
 }
 
-/** Switches IPv6 of an interface on or off before it goes up, so that it never sends a solicitation that nobody asked for. */
+/** Switches IPv6 on or off before the interface goes up: it must not send a solicitation that nobody asked for. */
 function setIpv6(ifname: string, enable: boolean): void {
 	const path = `/proc/sys/net/ipv6/conf/${ifname}/disable_ipv6`;
 	const value = enable ? "0" : "1";

@@ -20,8 +20,11 @@ export class Lifetimes {
 		readonly onEnd: (target: string) => void,
 	) {}
 
-	/** Starts to watch; a target that is being watched already, or has just ended, is fine. */
-	watch(target: string, netnsId: string): void {
+	/**
+	 * Starts to watch; a target that is being watched already, or has just ended, is fine.
+	 * @param netnsId identity of the namespace, of which `netns:` targets are names
+	 */
+	watch(target: string, netnsId = ""): void {
 		if (this.#stops.has(target)) return;
 		const ended = () => {
 			if (this.#stops.has(target)) {

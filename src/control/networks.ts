@@ -105,7 +105,9 @@ export class Networks {
 			Ingress: false,
 			ConfigFrom: { Network: "" },
 			ConfigOnly: false,
-			Containers: Object.fromEntries(endpointsOf(state, network.id).map((endpoint) => this.#describeEndpoint(endpoint))),
+			Containers: Object.fromEntries(
+				endpointsOf(state, network.id).map((endpoint) => this.#describeEndpoint(endpoint)),
+			),
 			Options: network.options,
 			Labels: network.labels,
 			Status: fabric.status(network),
@@ -125,10 +127,8 @@ export class Networks {
 		const parent = options.parent === undefined ? null : this.#checkParent(options.parent, options.mtuBytes);
 		const holder = state.networks.all().find((other) => segmentKey(other) === segmentKey({ id, parent }));
 		if (holder && !options.shareParent) {
-			throw new VlaneError(
-				"conflict",
-				`network ${holder.name} is already using parent interface ${parent?.name}; add -o share_parent=true to share it`,
-			);
+			const problem = `network ${holder.name} is already using parent interface ${parent?.name}`;
+			throw new VlaneError("conflict", `${problem}; add -o share_parent=true to share it`);
 		}
 		return {
 			id,
@@ -148,19 +148,22 @@ export class Networks {
 
 	#checkParent(text: string, mtuBytes: number | undefined): ParentRef {
 		const { state, fabric } = this.context;
-		const ours = new Set(state.networks.all().flatMap(({ createdLink, parent }) => (createdLink && parent ? [parent.name] : [])));
+		const ours = new Set(
+			state.networks.all().flatMap(({ createdLink, parent }) => (createdLink && parent ? [parent.name] : [])),
+		);
 		const parent = parseParent(text, {
 			linkExists: (name) => !ours.has(name) && fabric.netlink.link(name) !== undefined,
 		});
 		const link = fabric.netlink.link(parent.link);
 		if (link && !link.ethernet) {
-			throw new VlaneError("invalid", `parent interface ${parent.link} does not carry Ethernet frames; choose another one`);
-		}
-		if (link && mtuBytes !== undefined && mtuBytes > link.mtuBytes) {
 			throw new VlaneError(
 				"invalid",
-				`driver-opt "${OPTION.mtu}" ${mtuBytes} is larger than the MTU ${link.mtuBytes} of parent interface ${parent.link}`,
+				`parent interface ${parent.link} does not carry Ethernet frames; choose another one`,
 			);
+		}
+		if (link && mtuBytes !== undefined && mtuBytes > link.mtuBytes) {
+			const limit = `the MTU ${link.mtuBytes} of parent interface ${parent.link}`;
+			throw new VlaneError("invalid", `driver-opt "${OPTION.mtu}" ${mtuBytes} is larger than ${limit}`);
 		}
 		return parent;
 	}
@@ -171,7 +174,8 @@ export class Networks {
 			throw new VlaneError("invalid", `ipam driver ${IPAM.Driver} is not in this version; use --ipam-driver default`);
 		}
 		const [option] = Object.keys(IPAM?.Options ?? {});
-		if (option !== undefined) throw new VlaneError("invalid", `unknown ipam option ${JSON.stringify(option)}; leave it out`);
+		if (option !== undefined)
+			throw new VlaneError("invalid", `unknown ipam option ${JSON.stringify(option)}; leave it out`);
 		const routes = [...fabric.netlink.routes(4), ...fabric.netlink.routes(6)].map(({ destination }) => destination);
 		const takenSubnets = [
 			...state.networks.all().flatMap(({ ipam }) => ipam.map(({ subnet }) => subnet)),
@@ -192,7 +196,9 @@ export class Networks {
 	}
 
 	#describeEndpoint(endpoint: EndpointRecord): [string, ApiNetwork["Containers"][string]] {
-		const container = this.context.state.containers.all().find(({ name, pid }) => name === endpoint.name && `pid:${pid}` === endpoint.target);
+		const container = this.context.state.containers
+			.all()
+			.find(({ name, pid }) => name === endpoint.name && `pid:${pid}` === endpoint.target);
 		return [
 			container?.id ?? endpoint.id,
 			{

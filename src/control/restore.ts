@@ -28,19 +28,25 @@ export async function restore(context: Context, endpoints: Endpoints, containers
 			await containers.markExited(container);
 		}
 	}
-	context.log.info("state restored", { networks: state.networks.all().length, endpoints: state.endpoints.all().length });
+	context.log.info("state restored", {
+		networks: state.networks.all().length,
+		endpoints: state.endpoints.all().length,
+	});
 }
 
-/** Oldest first: among networks that share a parent the first one was asked for its options. */
+/** Oldest first, as they were made: among networks that share a subnet the first one may be without ip-range. */
 function byAge(networks: NetworkRecord[]): NetworkRecord[] {
-	return networks.toSorted((a, b) => (a.created < b.created ? -1 : 1));
+	return networks.toSorted((a, b) => a.created.localeCompare(b.created));
 }
 
 async function restoreNetwork({ spaces, fabric, log }: Context, network: NetworkRecord): Promise<void> {
-	const space = spaces.of(network);
-	for (const config of network.ipam) space.addPool(network.id, config, network.name);
 	await fabric.attachNetwork(network, true);
 	fabric.keepNetwork(network);
+	try {
+		for (const config of network.ipam) spaces.of(network).addPool(network.id, config, network.name);
+	} catch (error) {
+		log.error("network has no addresses", { network: network.name, error: messageOf(error) });
+	}
 	const { State, Detail } = fabric.status(network);
 	if (State === "degraded") log.warn("network is degraded", { network: network.name, detail: Detail });
 }
@@ -52,14 +58,18 @@ async function restoreEndpoint(
 	endpoint: EndpointRecord,
 ): Promise<void> {
 	const { spaces, fabric, lifetimes, log } = context;
-	for (const cidr of [endpoint.ipv4, endpoint.ipv6]) {
-		if (cidr === undefined) continue;
-		const [requested] = cidr.split("/");
-		spaces.of(network).allocate(network.id, { family: mustParseCidr(cidr).family, requested });
-	}
 	if (!isTargetAlive(endpoint.target, endpoint.netnsId)) {
 		await endpoints.release(endpoint);
 		return;
+	}
+	try {
+		for (const cidr of [endpoint.ipv4, endpoint.ipv6]) {
+			if (cidr === undefined) continue;
+			const [requested] = cidr.split("/");
+			spaces.of(network).allocate(network.id, { family: mustParseCidr(cidr).family, requested });
+		}
+	} catch (error) {
+		log.error("endpoint's address is not reserved", { endpoint: endpoint.name, error: messageOf(error) });
 	}
 	await fabric.attachEndpoint(network, endpoint, true);
 	lifetimes.watch(endpoint.target, endpoint.netnsId);

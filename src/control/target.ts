@@ -1,5 +1,6 @@
 /**
- * Targets: how the network namespace of an endpoint is named (`pid:N`, `netns:/run/netns/NAME`), reached and recognised.
+ * Targets: how the network namespace of an endpoint is named (`pid:N`, `netns:/run/netns/NAME`), reached and
+ * recognised.
  */
 import { readFileSync } from "node:fs";
 import { basename, isAbsolute } from "node:path";
@@ -46,7 +47,8 @@ export function resolveTarget(text: string): Target {
 	const target = { text, path: targetPath(text), defaultName: pid === undefined ? basename(path ?? "") : `pid-${pid}` };
 	const id = idOf(target.path);
 	if (id === undefined) {
-		const problem = pid === undefined ? `network namespace ${path} not found; see 'ip netns list'` : `process ${pid} not found`;
+		const problem =
+			pid === undefined ? `network namespace ${path} not found; see 'ip netns list'` : `process ${pid} not found`;
 		throw new VlaneError("notFound", problem);
 	}
 	if (id === netnsId("/proc/self/ns/net")) {

@@ -1,10 +1,10 @@
 /**
- * Raw sockets on parent links, one per link, shared by every segment on it. The link itself is never changed: what its receive
- * filter has to let through is asked for by memberships of our socket, and forgotten with it.
+ * Raw sockets on parent links, one per link, shared by every segment on it. The link itself is never changed: what its
+ * receive filter has to let through is asked for by memberships of our socket, and forgotten with it.
  */
 import type { Datapath } from "../host/types.js";
-import { addUnicastMac, dropUnicastMac, openPacketSocket, SOL_PACKET } from "../raw/packet.js";
-import { close, setsockopt } from "../sys/libc.js";
+import { addUnicastMac, dropUnicastMac, openPacketSocket, setPromiscuous } from "../raw/packet.js";
+import { close } from "../sys/libc.js";
 import type { ParentRef } from "./types.js";
 
 export interface Uplink {
@@ -21,12 +21,6 @@ export interface Uplink {
 	taggedUsers: number;
 }
 
-// include/uapi/linux/if_packet.h
-const PACKET_ADD_MEMBERSHIP = 1;
-const PACKET_DROP_MEMBERSHIP = 2;
-const PACKET_MR_PROMISC = 1;
-const PACKET_MREQ_BYTES = 16;
-
 export class Uplinks {
 	readonly #byLink = new Map<string, Uplink>();
 
@@ -41,13 +35,14 @@ export class Uplinks {
 	}
 
 	/**
-	 * Takes one segment's share of the socket on the parent's link, which is opened for the first one.
+	 * Takes one segment's share of the socket on the parent's link, which is opened for the first one. Tagged segments
+	 * make it promiscuous: userspace can not tell a NIC's VLAN filter about single VLANs.
 	 * @throws SysError
 	 */
 	async acquire(parent: ParentRef): Promise<Uplink> {
 		const uplink = this.#byLink.get(parent.link) ?? (await this.#open(parent.link));
 		try {
-			if (isTagged(parent) && uplink.taggedUsers === 0) setPromiscuous(uplink, true);
+			if (isTagged(parent) && uplink.taggedUsers === 0) setPromiscuous(uplink.fd, uplink.ifindex, true);
 		} catch (error) {
 			if (uplink.users === 0) await this.#close(uplink);
 			throw error;
@@ -62,7 +57,9 @@ export class Uplinks {
 		uplink.users--;
 		if (isTagged(parent)) uplink.taggedUsers--;
 		if (uplink.users === 0) await this.#close(uplink);
-		else if (isTagged(parent) && uplink.taggedUsers === 0 && uplink.failure === undefined) setPromiscuous(uplink, false);
+		else if (isTagged(parent) && uplink.taggedUsers === 0 && uplink.failure === undefined) {
+			setPromiscuous(uplink.fd, uplink.ifindex, false);
+		}
 	}
 
 	/** Lets the NIC accept frames for an endpoint without promiscuous mode. */
@@ -97,12 +94,4 @@ export class Uplinks {
 
 function isTagged(parent: ParentRef): boolean {
 	return parent.vlans.length > 0;
-}
-
-/** For tagged segments: userspace can not tell a NIC's VLAN filter about single VLANs. */
-function setPromiscuous({ fd, ifindex, link }: Uplink, on: boolean): void {
-	const request = Buffer.alloc(PACKET_MREQ_BYTES); // struct packet_mreq: i32 ifindex, u16 type
-	request.writeInt32LE(ifindex, 0);
-	request.writeUInt16LE(PACKET_MR_PROMISC, 4);
-	setsockopt(fd, SOL_PACKET, on ? PACKET_ADD_MEMBERSHIP : PACKET_DROP_MEMBERSHIP, request, "PACKET_MR_PROMISC", link);
 }

@@ -6,7 +6,7 @@ import type { Networks } from "../control/networks.js";
 import type { Queue } from "../control/queue.js";
 import * as schema from "../control/schema.js";
 import { isTargetText, resolveTarget, type Target } from "../control/target.js";
-import type { NetworkRecord } from "../control/types.js";
+import type { EndpointRecord, NetworkRecord } from "../control/types.js";
 import type { PortStats } from "../host/types.js";
 
 /** What a request carries: `ref` is the decoded `{ref}` of the path, `body` the parsed JSON (undefined when empty). */
@@ -21,11 +21,13 @@ export interface Answer {
 	body?: unknown;
 }
 
+type Handler = (call: Call) => Answer | Promise<Answer>;
+
 export interface Route {
 	method: "GET" | "POST" | "DELETE";
 	/** Matches the whole path; its first group, if any, is `{ref}`. */
 	path: RegExp;
-	handle(call: Call): Answer | Promise<Answer>;
+	handle: Handler;
 }
 
 export interface Services {
@@ -40,116 +42,105 @@ export interface Services {
 /** Docker's grace period between SIGTERM and SIGKILL. */
 const STOP_TIMEOUT_SECONDS = 10;
 
-/** The table of operations. Changes go through the queue; reads see the state between two changes' steps. */
-export function routes({ networks, endpoints, containers, queue, info, ports }: Services): Route[] {
-	const ok = (body: unknown): Answer => ({ status: 200, body });
-	const done: Answer = { status: 204 };
+const DONE: Answer = { status: 204 };
 
+/** The table of operations. */
+export function routes(services: Services): Route[] {
+	const { queue, info, ports } = services;
+	// Reads as well: in the middle of a change records and kernel do not agree.
+	const queued =
+		(handle: Handler): Handler =>
+		(call) =>
+			queue.run(() => handle(call));
 	return [
-		{ method: "GET", path: /^\/info$/, handle: () => ok(info()) },
-		{ method: "GET", path: /^\/ports$/, handle: () => ok(ports()) },
-		{ method: "GET", path: /^\/networks$/, handle: () => ok(networks.list()) },
-		{
-			method: "POST",
-			path: /^\/networks\/create$/,
-			handle: ({ body }) => {
-				const request = schema.parseBody(schema.createNetworkBody, body);
-				return queue.run(async () => {
-					const { id } = await networks.create(request);
-					return { status: 201, body: { Id: id, Warning: "" } };
-				});
-			},
-		},
-		{
-			method: "POST",
-			path: /^\/networks\/prune$/,
-			handle: ({ body }) => {
-				const { Filters } = schema.parseBody(schema.pruneBody, body ?? {});
-				return queue.run(async () => ok({ NetworksDeleted: await networks.prune(Filters?.label ?? []) }));
-			},
-		},
-		{
-			method: "GET",
-			path: /^\/networks\/([^/]+)$/,
-			handle: ({ ref }) => ok(networks.describe(networks.find(ref))),
-		},
-		{
-			method: "DELETE",
-			path: /^\/networks\/([^/]+)$/,
-			handle: ({ ref }) => queue.run(() => networks.remove(ref).then(() => done)),
-		},
-		{
-			method: "POST",
-			path: /^\/networks\/([^/]+)\/connect$/,
-			handle: ({ ref, body }) => {
-				const request = schema.parseBody(schema.connectBody, body);
-				return queue.run(async () => {
-					const network = networks.find(ref);
-					const { target, name } = connectTarget(containers, request.Target);
-					const endpoint = await endpoints.connect(network, target, {
-						name: request.Name ?? name,
-						ipv4: request.IPv4Address,
-						ipv6: request.IPv6Address,
-						mac: request.MacAddress,
-						ifname: request.Interface,
-					});
-					return ok(endpoints.describe(endpoint));
-				});
-			},
-		},
-		{
-			method: "POST",
-			path: /^\/networks\/([^/]+)\/disconnect$/,
-			handle: ({ ref, body }) => {
-				const request = schema.parseBody(schema.disconnectBody, body);
-				return queue.run(async () => {
-					await disconnect(networks.find(ref), endpoints, containers, request.Target);
-					return done;
-				});
-			},
-		},
-		{
-			method: "GET",
-			path: /^\/containers$/,
-			handle: ({ query }) => ok(containers.list(isSet(query, "all")).map((container) => containers.describe(container))),
-		},
-		{
-			method: "POST",
-			path: /^\/containers$/,
-			handle: ({ body }) => {
-				const request = schema.parseBody(schema.createContainerBody, body);
-				return queue.run(async () => ({ status: 201, body: containers.describe(await containers.create(request)) }));
-			},
-		},
-		{
-			method: "GET",
-			path: /^\/containers\/([^/]+)$/,
-			handle: ({ ref }) => ok(containers.describe(containers.find(ref))),
-		},
-		{
-			method: "POST",
-			path: /^\/containers\/([^/]+)\/stop$/,
-			handle: async ({ ref, body }) => {
-				const { TimeoutSeconds } = schema.parseBody(schema.stopContainerBody, body ?? {});
-				await containers.stop(ref, TimeoutSeconds ?? STOP_TIMEOUT_SECONDS);
-				return done;
-			},
-		},
-		{
-			method: "DELETE",
-			path: /^\/containers\/([^/]+)$/,
-			handle: async ({ ref, query }) => {
-				await containers.remove(ref, isSet(query, "force"));
-				return done;
-			},
-		},
+		route("GET", "/info", () => ok(info())),
+		route("GET", "/ports", () => ok(ports())),
+		...networkRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
+		...containerRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
+		...endingRoutes(services),
 	];
 }
 
+/** `path` with at most one `{ref}`. */
+function route(method: Route["method"], path: string, handle: Handler): Route {
+	return { method, path: new RegExp(`^${path.replace("{ref}", "([^/]+)")}$`), handle };
+}
+
+function ok(body: unknown): Answer {
+	return { status: 200, body };
+}
+
+function networkRoutes({ networks, endpoints, containers }: Services): Route[] {
+	return [
+		route("GET", "/networks", () => ok(networks.list())),
+		route("POST", "/networks/create", async ({ body }) => {
+			const { id } = await networks.create(schema.parseBody(schema.createNetworkBody, body));
+			return { status: 201, body: { Id: id, Warning: "" } };
+		}),
+		route("POST", "/networks/prune", async ({ body }) => {
+			const { Filters } = schema.parseBody(schema.pruneBody, body ?? {});
+			return ok({ NetworksDeleted: await networks.prune(Filters?.label ?? []) });
+		}),
+		route("GET", "/networks/{ref}", ({ ref }) => ok(networks.describe(networks.find(ref)))),
+		route("DELETE", "/networks/{ref}", async ({ ref }) => {
+			await networks.remove(ref);
+			return DONE;
+		}),
+		route("POST", "/networks/{ref}/connect", async ({ ref, body }) => {
+			const wish = schema.parseBody(schema.connectBody, body);
+			const network = networks.find(ref);
+			const { target, name } = connectTarget(containers, wish.Target);
+			const endpoint = await endpoints.connect(network, target, {
+				name: wish.Name ?? name,
+				ipv4: wish.IPv4Address,
+				ipv6: wish.IPv6Address,
+				mac: wish.MacAddress,
+				ifname: wish.Interface,
+			});
+			return ok(endpoints.describe(endpoint));
+		}),
+		route("POST", "/networks/{ref}/disconnect", async ({ ref, body }) => {
+			const { Target } = schema.parseBody(schema.disconnectBody, body);
+			const network = networks.find(ref);
+			await endpoints.release(findEndpoint(network, endpoints, containers, Target));
+			return DONE;
+		}),
+	];
+}
+
+function containerRoutes({ containers }: Services): Route[] {
+	return [
+		route("GET", "/containers", ({ query }) =>
+			ok(containers.list(isSet(query, "all")).map((container) => containers.describe(container))),
+		),
+		route("POST", "/containers", async ({ body }) => {
+			const container = await containers.create(schema.parseBody(schema.createContainerBody, body));
+			return { status: 201, body: containers.describe(container) };
+		}),
+		route("GET", "/containers/{ref}", ({ ref }) => ok(containers.describe(containers.find(ref)))),
+	];
+}
+
+/** These wait for a process to end, which the queue must not: its end is a change of its own. */
+function endingRoutes({ containers }: Services): Route[] {
+	return [
+		route("POST", "/containers/{ref}/stop", async ({ ref, body }) => {
+			const { TimeoutSeconds } = schema.parseBody(schema.stopContainerBody, body ?? {});
+			await containers.stop(ref, TimeoutSeconds ?? STOP_TIMEOUT_SECONDS);
+			return DONE;
+		}),
+		route("DELETE", "/containers/{ref}", async ({ ref, query }) => {
+			await containers.remove(ref, isSet(query, "force"));
+			return DONE;
+		}),
+	];
+}
+
+/** The namespace that the user means, and the name of an endpoint in it: the container's, when it is one's. */
 function connectTarget(containers: Containers, text: string): { target: Target; name: string } {
 	if (isTargetText(text)) {
 		const target = resolveTarget(text);
-		return { target, name: target.defaultName };
+		return { target, name: containers.ofTarget(text)?.name ?? target.defaultName };
 	}
 	const container = containers.find(text);
 	if (container.status !== "running") {
@@ -159,14 +150,16 @@ function connectTarget(containers: Containers, text: string): { target: Target; 
 }
 
 /** The endpoint may be meant by its own name or target, or by the container that it belongs to. */
-async function disconnect(network: NetworkRecord, endpoints: Endpoints, containers: Containers, ref: string): Promise<void> {
+function findEndpoint(
+	network: NetworkRecord,
+	endpoints: Endpoints,
+	containers: Containers,
+	ref: string,
+): EndpointRecord {
 	let endpoint = endpoints.find(network, ref);
-	if (!endpoint && !isTargetText(ref)) {
-		const { pid } = containers.find(ref);
-		endpoint = endpoints.find(network, `pid:${pid}`);
-	}
+	if (!endpoint && !isTargetText(ref)) endpoint = endpoints.find(network, `pid:${containers.find(ref).pid}`);
 	if (!endpoint) throw new VlaneError("forbidden", `container ${ref} is not connected to network ${network.name}`);
-	await endpoints.release(endpoint);
+	return endpoint;
 }
 
 function isSet(query: URLSearchParams, key: string): boolean {

@@ -7,11 +7,13 @@ const STDERR = 2;
 /** A logger that drops what is less severe than `threshold`. */
 export function createLog(threshold: LogLevel): Log {
 	const lowest = LOG_LEVELS.indexOf(threshold);
-	const at = (level: LogLevel) => (message: string, fields: LogFields = {}) => {
-		if (LOG_LEVELS.indexOf(level) < lowest) return;
-		const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${quote(String(value))}`);
-		writeLine(`${new Date().toISOString()} ${level} ${message.replace(/\s*\n\s*/g, "; ")}${pairs.join("")}`);
-	};
+	const at =
+		(level: LogLevel) =>
+		(message: string, fields: LogFields = {}) => {
+			if (LOG_LEVELS.indexOf(level) < lowest) return;
+			const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${quote(String(value))}`);
+			writeLine(`${new Date().toISOString()} ${level} ${message.replace(/\s*\n\s*/g, "; ")}${pairs.join("")}`);
+		};
 	return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 

@@ -93,7 +93,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 
 function parseLogLevel(text: string): LogLevel {
 	const level = LOG_LEVELS.find((known) => known === text);
-	if (!level) throw new VlaneError("invalid", `invalid log level ${JSON.stringify(text)}; one of ${LOG_LEVELS.join(", ")}`);
+	if (!level)
+		throw new VlaneError("invalid", `invalid log level ${JSON.stringify(text)}; one of ${LOG_LEVELS.join(", ")}`);
 	return level;
 }
 

@@ -1,5 +1,5 @@
 /** What the daemon needs of the host, checked before anything is made: one clear error instead of a late one. */
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, lstatSync, openSync, readFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { VlaneError } from "../control/errors.js";
 
@@ -14,7 +14,10 @@ export function checkCapabilities(): void {
 	const effective = BigInt(`0x${hex}`);
 	const missing = Object.entries(CAPABILITIES).flatMap(([name, bit]) => ((effective >> bit) & 1n ? [] : [name]));
 	if (missing.length > 0) {
-		throw new VlaneError("forbidden", `the daemon needs ${missing.join(", ")} and does not have ${missing.length > 1 ? "them" : "it"}; run it as root`);
+		throw new VlaneError(
+			"forbidden",
+			`the daemon needs ${missing.join(", ")} and does not have ${missing.length > 1 ? "them" : "it"}; run it as root`,
+		);
 	}
 }
 
@@ -34,9 +37,12 @@ export function checkTun(): void {
 
 /**
  * True when a daemon answers on the socket; false for a missing or a stale one.
- * @throws VlaneError conflict: what is at the path is no socket of a dead daemon
+ * @throws VlaneError conflict: what is at the path is something else, and not ours to replace
  */
-export function isSocketAlive(path: string): Promise<boolean> {
+export async function isSocketAlive(path: string): Promise<boolean> {
+	const isOther = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false;
+	if (isOther)
+		throw new VlaneError("conflict", `cannot use socket ${path}: something else has that name; give another --socket`);
 	return new Promise((resolve, reject) => {
 		const connection = createConnection(path);
 		connection.once("connect", () => {

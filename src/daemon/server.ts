@@ -18,7 +18,10 @@ const SOCKET_PATH_BYTES_MAX = 107;
  */
 export async function prepareSocket(path: string): Promise<void> {
 	if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
-		throw new VlaneError("invalid", `socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes; give a shorter --socket`);
+		throw new VlaneError(
+			"invalid",
+			`socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes; give a shorter --socket`,
+		);
 	}
 	try {
 		mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
@@ -26,7 +29,10 @@ export async function prepareSocket(path: string): Promise<void> {
 		throw new VlaneError("internal", `cannot make the directory of socket ${path}: ${messageOf(error)}`);
 	}
 	if (await isSocketAlive(path)) {
-		throw new VlaneError("conflict", `a vlane daemon is listening on unix://${path} already; stop it or give another --socket`);
+		throw new VlaneError(
+			"conflict",
+			`a vlane daemon is listening on unix://${path} already; stop it or give another --socket`,
+		);
 	}
 }
 
