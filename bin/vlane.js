@@ -1,4 +1,10 @@
 #!/usr/bin/env node
-import { main } from "../dist/src/cli/main.js";
+import { existsSync } from "node:fs";
 
-process.exitCode = await main(process.argv.slice(2));
+const main = new URL("../dist/src/cli/main.js", import.meta.url);
+if (existsSync(main)) {
+	process.exitCode = await (await import(main.href)).main(process.argv.slice(2));
+} else {
+	console.error("vlane is not built yet; build it with: npm run build");
+	process.exitCode = 1;
+}

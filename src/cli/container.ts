@@ -67,7 +67,9 @@ function commandError(name: string, problem: CommandProblem): CliError {
 	if (problem === "denied") {
 		return new CliError(`exec: ${JSON.stringify(name)}: permission denied`, EXIT_NOT_EXECUTABLE);
 	}
-	const reason = name.includes("/") ? "no such file or directory" : "executable file not found in $PATH";
+	const reason = name.includes("/")
+		? "no such file or directory"
+		: "executable file not found in $PATH; there are no images, COMMAND is a program of this host";
 	return new CliError(`exec: ${JSON.stringify(name)}: ${reason}`, EXIT_NOT_FOUND);
 }
 

@@ -13,11 +13,13 @@ import { container } from "./samples.js";
 
 const Run = suite("run");
 
+const NOT_FOUND = "executable file not found in $PATH; there are no images, COMMAND is a program of this host";
+
 const REFUSED: [args: string[], status: number, message: string][] = [
-	[["no-such-program"], 127, 'vlane: exec: "no-such-program": executable file not found in $PATH'],
-	[["-d", "no-such-program"], 127, 'vlane: exec: "no-such-program": executable file not found in $PATH'],
+	[["no-such-program"], 127, `vlane: exec: "no-such-program": ${NOT_FOUND}`],
+	[["-d", "no-such-program"], 127, `vlane: exec: "no-such-program": ${NOT_FOUND}`],
 	[["./no-such-program"], 127, 'vlane: exec: "./no-such-program": no such file or directory'],
-	[[""], 127, 'vlane: exec: "": executable file not found in $PATH'],
+	[[""], 127, `vlane: exec: "": ${NOT_FOUND}`],
 	[["/"], 126, 'vlane: exec: "/": permission denied'],
 	[["/etc/passwd"], 126, 'vlane: exec: "/etc/passwd": permission denied'],
 	[["-it", "true"], 1, "the input device is not a TTY"],
@@ -190,6 +192,15 @@ testOrSkip(Run, "exit codes, arguments, environment and standard input are COMMA
 	});
 });
 
+testOrSkip(Run, "-it: COMMAND has the terminal", { ...ROOT, tools: ["script"] }, async () => {
+	await withContainers(async ({ host }) => {
+		const prefix = ["sh", "-c", 'exec script --quiet --return --command "$*" /dev/null', "sh"];
+		const { stdout, status } = await vlane(["run", "-it", "--rm", "tty"], { host, prefix });
+		assert.is(status, 0);
+		assert.match(stdout, /^\/dev\/pts\/\d+\r\n$/);
+	});
+});
+
 testOrSkip(Run, "COMMAND inherits neither ignored signals nor Node's descriptors", ROOT, async () => {
 	await withContainers(async ({ host }) => {
 		const { stdout } = await vlane(["run", "sh", "-c", "grep SigIgn /proc/self/status; ls /proc/self/fd"], { host });
@@ -268,7 +279,7 @@ testOrSkip(Run, "exec runs in the container's namespaces", ROOT, async () => {
 		assert.equal(await vlane(["exec", "c1", "no-such-program"], { host }), {
 			status: 127,
 			stdout: "",
-			stderr: 'vlane: exec: "no-such-program": executable file not found in $PATH\n',
+			stderr: `vlane: exec: "no-such-program": ${NOT_FOUND}\n`,
 		});
 		assert.equal(await vlane(["exec", "c1", "/etc/passwd"], { host }), {
 			status: 126,
