@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import { onCleanup } from "./cleanup.js";
 import type { Namespace, Ran, RunOptions, Started } from "./netns.js";
 
-/** What `bin/vlane.js` imports; relative to this file, so that a build in another directory tests itself. */
-const MAIN = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+/** The command that users type; relative to dist/test/support, so that a build in another directory tests itself. */
+const MAIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
 const READY = /vlane daemon ready on/;
 
 export interface Vlane {
