@@ -1,9 +1,11 @@
 /**
- * The one way in: `node scripts/run.mjs start|test|build|bench|bench:e2e [ARGUMENT...]` installs and builds what is missing, then runs.
+ * The one way in: `node scripts/run.mjs start|test|build|bench|bench:e2e [ARGUMENT...]` installs and builds what is
+ * missing, then runs.
  *
- * Runs before anything is installed, so it imports nothing but Node itself. What is up to date is not done again: packages
- * are compared by time with package-lock.json, outputs by a hash of the sources that made them. Outputs are written beside
- * their place and renamed into it, so that a run that is interrupted, or a second one at the same time, never leaves half a build.
+ * Runs before anything is installed, so it imports nothing but Node itself. What is up to date is not done again:
+ * packages are compared by time with package-lock.json, outputs by a hash of the sources that made them. Outputs are
+ * written beside their place and renamed into it, so that a run that is interrupted, or a second one at the same time,
+ * never leaves half a build.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -53,16 +55,17 @@ function node(argv, stdio = "inherit") {
 }
 
 /**
- * Serialises install and build between processes. The lock is an abstract unix socket, which the kernel drops with its owner:
- * no stale lock can be left behind.
+ * Serialises install and build between processes. The lock is an abstract unix socket, which the kernel drops with its
+ * owner: no stale lock can be left behind.
  */
 async function withLock(work) {
 	const name = `\0vlane-build-${createHash("sha256").update(root).digest("hex").slice(0, 16)}`;
-	const take = () => new Promise((resolve, reject) => {
-		const server = createServer();
-		server.on("error", (error) => (error.code === "EADDRINUSE" ? resolve(undefined) : reject(error)));
-		server.listen(name, () => resolve(server));
-	});
+	const take = () =>
+		new Promise((resolve, reject) => {
+			const server = createServer();
+			server.on("error", (error) => (error.code === "EADDRINUSE" ? resolve(undefined) : reject(error)));
+			server.listen(name, () => resolve(server));
+		});
 	let lock = await take();
 	if (!lock) console.error("vlane: waiting for another build of this checkout");
 	while (!lock) {
@@ -89,13 +92,17 @@ function isInstalled() {
 async function install() {
 	console.error("vlane: installing the packages of package-lock.json (once)");
 	const npm = process.env.npm_execpath ?? join(dirname(process.execPath), "npm");
-	// Not `npm ci`: it refuses a lock file that lacks the packages of foreign platforms, which some registries do not carry.
-	// --no-save keeps the lock file as it is; --include=dev brings the compilers even where NODE_ENV=production hides them.
+	// Not `npm ci`: it refuses a lock file that lacks the packages of foreign platforms, which some registries do not
+	// carry. --no-save keeps the lock file as it is; --include=dev brings the compilers even where NODE_ENV=production
+	// hides them.
 	const argv = [npm, "install", "--no-save", "--include=dev", "--no-audit", "--no-fund"];
 	const status = await node(argv, ["inherit", 2, 2]);
 	if (status === 0 && isInstalled()) return;
-	fail(`npm install failed (status ${status}): packages come from the registry that \`npm config get registry\` names; ` +
-		"check the network, then run this again", status || 1);
+	fail(
+		`npm install failed (status ${status}): packages come from the registry that \`npm config get registry\` names; ` +
+			"check the network, then run this again",
+		status || 1,
+	);
 }
 
 /** Files below `path` (or `path` itself) in a fixed order. */
@@ -103,7 +110,9 @@ function filesOf(path) {
 	const stat = statSync(join(root, path), { throwIfNoEntry: false });
 	if (!stat) return [];
 	if (!stat.isDirectory()) return [path];
-	return readdirSync(join(root, path)).sort().flatMap((name) => filesOf(join(path, name)));
+	return readdirSync(join(root, path))
+		.sort()
+		.flatMap((name) => filesOf(join(path, name)));
 }
 
 /** Hash of the contents of every source: unlike a time it notices deleted files and survives a checkout of old ones. */
@@ -117,7 +126,8 @@ function fingerprint(paths) {
 }
 
 /**
- * A directory made from sources by a compiler. `compile(output)` fills the empty directory `output` and resolves with an exit status.
+ * A directory made from sources by a compiler. `compile(output)` fills the empty directory `output` and resolves with
+ * an exit status.
  */
 const PRODUCTS = [
 	{
@@ -127,7 +137,8 @@ const PRODUCTS = [
 			const asc = ["node_modules/assemblyscript/bin/asc.js", "assembly/index.ts"];
 			const files = { debug: "core.debug.wasm", release: "core.wasm" };
 			const builds = Object.entries(files).map(([target, file]) =>
-				node([...asc, "--target", target, "--outFile", join(output, file)]));
+				node([...asc, "--target", target, "--outFile", join(output, file)]),
+			);
 			return Math.max(...(await Promise.all(builds)));
 		},
 	},
@@ -135,8 +146,18 @@ const PRODUCTS = [
 		directory: "dist",
 		sources: ["src", "test", "bench", "assembly/abi.ts", "tsconfig.json", "package-lock.json"],
 		compile: (output) =>
-			node(["node_modules/typescript/bin/tsc", "-p", ".", "--outDir", output, "--noEmitOnError",
-				"--incremental", "false", "--tsBuildInfoFile", "null"]),
+			node([
+				"node_modules/typescript/bin/tsc",
+				"-p",
+				".",
+				"--outDir",
+				output,
+				"--noEmitOnError",
+				"--incremental",
+				"false",
+				"--tsBuildInfoFile",
+				"null",
+			]),
 	},
 ];
 
@@ -172,7 +193,8 @@ async function prepare() {
 	await withLock(async () => {
 		if (!isInstalled()) await install();
 		const missing = PRODUCTS.filter((product) => !isBuilt(product));
-		if (missing.length > 0) console.error(`vlane: building ${missing.map(({ directory }) => `${directory}/`).join(" and ")}`);
+		if (missing.length > 0)
+			console.error(`vlane: building ${missing.map(({ directory }) => `${directory}/`).join(" and ")}`);
 		const status = Math.max(0, ...(await Promise.all(missing.map(build))));
 		if (status !== 0) process.exit(status);
 	});
@@ -180,7 +202,8 @@ async function prepare() {
 
 checkNode();
 const [command, ...rest] = process.argv.slice(2);
-if (!Object.hasOwn(COMMANDS, command ?? "")) fail(`usage: node scripts/run.mjs ${Object.keys(COMMANDS).join("|")} [ARGUMENT...]`, 2);
+if (!Object.hasOwn(COMMANDS, command ?? ""))
+	fail(`usage: node scripts/run.mjs ${Object.keys(COMMANDS).join("|")} [ARGUMENT...]`, 2);
 await prepare();
 const argv = COMMANDS[command];
 process.exitCode = argv ? await node([...argv, ...rest]) : 0;

@@ -1,9 +1,12 @@
 /**
- * Runs the compiled test files, each in a process of its own: `node scripts/test.mjs [PATTERN...]` (parts of file names).
+ * Runs the compiled test files, each in a process of its own: `node scripts/test.mjs [PATTERN...]`. A pattern is a part
+ * of a file's name.
  *
- * Files of test/unit and test/cli run side by side; files of test/netns one after another, because they load the machine.
- * uvu alone says nothing about a file that forgets `.run()`, runs no test, or dies half way: here each of these is a failure.
- * VLANE_TEST_STRICT=1 turns skipped tests into failures. The last line is always `N passed, N failed, N skipped`.
+ * Files of test/unit and test/cli run side by side; files of test/netns one after another, because they load the
+ * machine. uvu alone says nothing about a file that forgets `.run()`, runs no test, or dies half way: here each of
+ * these is a failure. VLANE_TEST_STRICT=1 turns skipped tests into failures.
+ *
+ * The last line is always `N passed, N failed, N skipped`.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -92,13 +95,21 @@ function judge({ output, status, signal, timedOut }) {
 	const skipped = lastNumber(output, "Skipped") ?? 0;
 	if (timedOut) return { passed, failed: 1, skipped, problem: `took longer than ${FILE_SECONDS_MAX} s` };
 	if (total === undefined) {
-		return { passed: 0, failed: 1, skipped: 0, problem: `no summary (${signal ?? `status ${status}`}): crashed or forgot .run()` };
+		return {
+			passed: 0,
+			failed: 1,
+			skipped: 0,
+			problem: `no summary (${signal ?? `status ${status}`}): crashed or forgot .run()`,
+		};
 	}
 	if (total + skipped === 0) return { passed, failed: 1, skipped, problem: "ran no test" };
 	const failed = total - passed;
-	if (failed > 0 && status === 0) return { passed, failed, skipped, problem: `${failed} tests never ran: a before hook threw` };
-	if (failed === 0 && status !== 0) return { passed, failed: 1, skipped, problem: `tests passed, then ended with ${signal ?? `status ${status}`}` };
-	if (STRICT && skipped > 0) return { passed, failed: failed + skipped, skipped: 0, problem: `${skipped} tests were skipped` };
+	if (failed > 0 && status === 0)
+		return { passed, failed, skipped, problem: `${failed} tests never ran: a before hook threw` };
+	if (failed === 0 && status !== 0)
+		return { passed, failed: 1, skipped, problem: `tests passed, then ended with ${signal ?? `status ${status}`}` };
+	if (STRICT && skipped > 0)
+		return { passed, failed: failed + skipped, skipped: 0, problem: `${skipped} tests were skipped` };
 	return { passed, failed, skipped };
 }
 
@@ -113,7 +124,9 @@ async function report(file) {
 	totals.skipped += skipped;
 	const name = relative(join(root, "dist"), file).replace(/\.js$/, "");
 	const seconds = ((Date.now() - started) / 1000).toFixed(1);
-	const counts = [`${passed} passed`, failed && `${failed} failed`, skipped && `${skipped} skipped`].filter(Boolean).join(", ");
+	const counts = [`${passed} passed`, failed && `${failed} failed`, skipped && `${skipped} skipped`]
+		.filter(Boolean)
+		.join(", ");
 	console.log(`${failed > 0 ? "FAIL" : "ok  "} ${name} (${seconds} s): ${counts}${problem ? `; ${problem}` : ""}`);
 	if (failed > 0) console.log(run.output.replace(/^/gm, "    "));
 	else for (const [line] of run.output.matchAll(/^skipped: .*$/gm)) console.log(`     ${line}`);

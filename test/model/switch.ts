@@ -1,20 +1,13 @@
 /**
- * The switch as one would explain it: plain objects, one frame at a time, nothing fast. The packet core is compared with this.
+ * The switch as one would explain it: plain objects, one frame at a time, nothing fast. The packet core is compared
+ * with this.
  *
- * The rules, top to bottom, are those of macvlan in bridge mode (drivers/net/macvlan.c) behind 802.1Q tagging, and stricter where
- * the comments say so. A frame is bytes; what the kernel says about it besides is its virtio_net_hdr (linux/virtio_net.h) and, on
- * an uplink, the outer VLAN tag that the kernel took off.
+ * The rules, top to bottom, are those of macvlan in bridge mode (drivers/net/macvlan.c) behind 802.1Q tagging, and
+ * stricter where the comments say so. A frame is bytes; what the kernel says about it besides is its virtio_net_hdr
+ * (linux/virtio_net.h) and, on an uplink, the outer VLAN tag that the kernel took off.
  */
 
-export type DropReason =
-	| "port_down"
-	| "runt"
-	| "offload"
-	| "source"
-	| "vlan"
-	| "hairpin"
-	| "unknown"
-	| "giant";
+export type DropReason = "port_down" | "runt" | "offload" | "source" | "vlan" | "hairpin" | "unknown" | "giant";
 
 export interface ModelTag {
 	tpid: number;
@@ -75,7 +68,10 @@ const TAG_BYTES = 4;
 
 const be16 = (bytes: number[], at: number): number => bytes[at]! * 256 + bytes[at + 1]!;
 const macAt = (bytes: number[], at: number): string =>
-	bytes.slice(at, at + 6).map((octet) => octet.toString(16).padStart(2, "0")).join(":");
+	bytes
+		.slice(at, at + 6)
+		.map((octet) => octet.toString(16).padStart(2, "0"))
+		.join(":");
 const isGroup = (mac: string): boolean => Number.parseInt(mac.slice(0, 2), 16) % 2 === 1;
 const vidOf = (tci: number): number => tci % 4096;
 
@@ -101,7 +97,10 @@ function pushTag({ offload, bytes }: ModelFrame, tpid: number, tci: number): Mod
 	return { offload: moved(offload, TAG_BYTES), bytes: [...bytes.slice(0, 12), ...tag, ...bytes.slice(12)] };
 }
 
-function isOffloadValid({ flags, gsoType, headerBytes, gsoSize, csumStart, csumOffset }: Offload, length: number): boolean {
+function isOffloadValid(
+	{ flags, gsoType, headerBytes, gsoSize, csumStart, csumOffset }: Offload,
+	length: number,
+): boolean {
 	const needsCsum = (flags & NEEDS_CSUM) !== 0;
 	if (needsCsum && (csumStart < HEADER_BYTES || csumStart + csumOffset + 2 > length)) return false;
 	if (gsoType === 0) return true;
@@ -225,7 +224,10 @@ export class SwitchModel {
 			return true;
 		}
 		const worn = tags.map(({ tpid, vid }, i) => ({ tpid, tci: vid | (i === 0 ? priority : 0) }));
-		verdict.copies.set(uplink, worn.reduceRight((inner, { tpid, tci }) => pushTag(inner, tpid, tci), frame));
+		verdict.copies.set(
+			uplink,
+			worn.reduceRight((inner, { tpid, tci }) => pushTag(inner, tpid, tci), frame),
+		);
 		return true;
 	}
 

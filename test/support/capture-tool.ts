@@ -1,9 +1,10 @@
 /**
- * Process of `capture`: `capture-tool.js IFNAME` writes every frame of an interface to stdout until stdin ends, then what is
- * still queued, and ends. A record is u32 little endian length, u8 direction (1: sent by this side), and the frame.
+ * Process of `capture`: `capture-tool.js IFNAME` writes every frame of an interface to stdout until stdin ends, then
+ * what is still queued, and ends. A record is u32 little endian length, u8 direction (1: sent by this side), and the
+ * frame.
  */
 import { writeSync } from "node:fs";
-import { poll, POLLIN } from "../../src/sys/libc.js";
+import { POLLIN, poll } from "../../src/sys/libc.js";
 import { PacketSocket } from "./device.js";
 
 const STDIN = 0;

@@ -1,6 +1,6 @@
 /**
- * Undoing what a test set up, however the test ends: at the end of the process, on SIGINT and SIGTERM, after an uncaught error.
- * Steps are synchronous because an exiting process waits for nothing.
+ * Undoing what a test set up, however the test ends: at the end of the process, on SIGINT and SIGTERM, after an
+ * uncaught error. Steps are synchronous because an exiting process waits for nothing.
  */
 
 const steps = new Set<() => void>();

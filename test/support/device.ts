@@ -1,10 +1,25 @@
 /**
- * A packet socket and a TAP in plain steps, for the tests' own tools. Nothing here is shared with the product but the C library,
- * so that a mistake of one is not hidden by the same mistake of the other.
+ * A packet socket and a TAP in plain steps, for the tests' own tools. Nothing here is shared with the product but the C
+ * library, so that a mistake of one is not hidden by the same mistake of the other.
  */
 import {
-	addressOf, AF_PACKET, bind, check, errno, ifNameToIndex, ioctl, MSG_DONTWAIT, O_RDWR, open, read, recvmsgAt, setsockopt,
-	SOCK_RAW, SOL_SOCKET, socket, write,
+	AF_PACKET,
+	addressOf,
+	bind,
+	check,
+	errno,
+	ifNameToIndex,
+	ioctl,
+	MSG_DONTWAIT,
+	O_RDWR,
+	open,
+	read,
+	recvmsgAt,
+	SOCK_RAW,
+	SOL_SOCKET,
+	setsockopt,
+	socket,
+	write,
 } from "../../src/sys/libc.js";
 
 export const VNET_BYTES = 10;
@@ -72,8 +87,7 @@ export class PacketSocket {
 	receive(): Received | undefined {
 		const [name, iovec, control, data] = [64, 128, 192, 4096];
 		const view = this.#view;
-		const pointer = (at: number, target: number): void =>
-			view.setBigUint64(at, BigInt(this.#address + target), true);
+		const pointer = (at: number, target: number): void => view.setBigUint64(at, BigInt(this.#address + target), true);
 		// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
 		pointer(0, name);
 		view.setUint32(8, 20, true);

@@ -5,14 +5,17 @@
  *   eth0 (the trunk parent) ===== lan0 ---- untagged stations: addresses on lan0 itself
  *                                   \------ VLAN stations: lan50, lan60 ... (made by the VLAN peer process)
  *
- * `host` is where vlane runs; `far` is the switch port and everything behind it. The machine's own links are never touched.
+ * `host` is where vlane runs; `far` is the switch port and everything behind it. The machine's own links are never
+ * touched.
  */
 import { fileURLToPath } from "node:url";
 import type { Tag } from "./frames.js";
 import { Namespace } from "./netns.js";
 
 export interface LanOptions {
-	/** Tag stacks of the stations on the far side, one interface each: `[50, 60]` or `[[{tpid: 0x88a8, vid: 7}, {...}]]`. */
+	/**
+	 * Tag stacks of the stations on the far side, one interface each: `[50, 60]` or `[[{tpid: 0x88a8, vid: 7}, {...}]]`.
+	 */
 	vlans?: (number | Tag[])[];
 	/** MTU of both ends of the wire, 1500 when absent. */
 	mtuBytes?: number;
@@ -51,7 +54,11 @@ function stackOf(vlan: number | Tag[]): Tag[] {
 }
 
 function stationName(vlan: number | Tag[] | undefined): string {
-	return vlan === undefined ? FAR_END : `lan${stackOf(vlan).map(({ vid }) => vid).join(".")}`;
+	return vlan === undefined
+		? FAR_END
+		: `lan${stackOf(vlan)
+				.map(({ vid }) => vid)
+				.join(".")}`;
 }
 
 /** A quiet interface: no IPv6 router solicitations and the like between the frames that a test looks for. */
@@ -62,7 +69,9 @@ function silence(ns: Namespace, ifname: string, isSilent: boolean): void {
 /** Makes `lanVID` interfaces on a link, one for each tag stack (`lan7.50` for two tags); they end with the test. */
 export async function startVlanPeer(ns: Namespace, link: string, vlans: (number | Tag[])[]): Promise<void> {
 	const stations = vlans.map((vlan) => {
-		const tags = stackOf(vlan).map(({ tpid, vid }) => `${tpid}:${vid}`).join(",");
+		const tags = stackOf(vlan)
+			.map(({ tpid, vid }) => `${tpid}:${vid}`)
+			.join(",");
 		return `${stationName(vlan)}=${tags}`;
 	});
 	await ns.start([process.execPath, TOOL, link, ...stations]).waitFor(/^ready$/);
@@ -73,7 +82,10 @@ export async function makeLan({ vlans = [], mtuBytes = 1500 }: LanOptions = {}):
 	const host = new Namespace("host");
 	const far = new Namespace("far");
 	host.must(["ip", "link", "add", PARENT, "type", "veth", "peer", "name", FAR_END, "netns", far.name]);
-	const ends: [Namespace, string][] = [[host, PARENT], [far, FAR_END]];
+	const ends: [Namespace, string][] = [
+		[host, PARENT],
+		[far, FAR_END],
+	];
 	for (const [ns, ifname] of ends) {
 		silence(ns, ifname, true);
 		ns.must(["ip", "link", "set", ifname, "mtu", `${mtuBytes}`, "up"]);

@@ -24,14 +24,16 @@ const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_SYS_ADMIN: 21 };
 /** A tool's place in PATH, or undefined. */
 export function which(tool: string): string | undefined {
 	const directories = (process.env.PATH ?? "").split(delimiter);
-	return directories.map((directory) => join(directory, tool)).find((path) => {
-		try {
-			accessSync(path, constants.X_OK);
-			return true;
-		} catch {
-			return false;
-		}
-	});
+	return directories
+		.map((directory) => join(directory, tool))
+		.find((path) => {
+			try {
+				accessSync(path, constants.X_OK);
+				return true;
+			} catch {
+				return false;
+			}
+		});
 }
 
 function hasCapabilities(): boolean {
@@ -61,8 +63,8 @@ export function needs(need: Need): string | undefined {
 }
 
 /**
- * Registers a test, or skips it when the machine can not run it: the reason is printed for the test runner, and the skip is
- * counted. With VLANE_TEST_STRICT=1 the test fails with the reason instead.
+ * Registers a test, or skips it when the machine can not run it: the reason is printed for the test runner, and the
+ * skip is counted. With VLANE_TEST_STRICT=1 the test fails with the reason instead.
  */
 export function testOrSkip(tests: Test, name: string, need: Need, run: () => void | Promise<void>): void {
 	const reason = needs(need);

@@ -1,8 +1,8 @@
 /**
  * Named network namespaces of a test, and processes inside them.
  *
- * Every process started here carries VLANE_TEST_ID in its environment and hands it on to its children, wherever these go
- * (own sessions, own namespaces): that is how cleaning up finds containers that a killed daemon left behind.
+ * Every process started here carries VLANE_TEST_ID in its environment and hands it on to its children, wherever these
+ * go (own sessions, own namespaces): that is how cleaning up finds containers that a killed daemon left behind.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -23,7 +23,9 @@ export interface Started {
 	ended: Promise<Ran>;
 	/** Signals the process (SIGTERM unless told) and waits for its end. */
 	stop(signal?: NodeJS.Signals): Promise<Ran>;
-	/** Resolves with the first line of stdout or stderr that matches; rejects when the process ends first, or after 30 s. */
+	/**
+	 * Resolves with the first line of stdout or stderr that matches; rejects when the process ends first, or after 30 s.
+	 */
 	waitFor(line: RegExp): Promise<string>;
 }
 
@@ -141,7 +143,9 @@ export function start(argv: readonly string[], options: RunOptions = {}): Starte
 
 /** Ends every process that carries the given test's id. */
 function killMarked(id: string): void {
-	for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number)) {
+	for (const pid of readdirSync("/proc")
+		.filter((name) => /^\d+$/.test(name))
+		.map(Number)) {
 		try {
 			const marked = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`VLANE_TEST_ID=${id}`);
 			if (marked && pid !== process.pid) process.kill(pid, "SIGKILL");

@@ -1,10 +1,12 @@
 /**
- * Process of the VLAN peer: `vlanpeer-tool.js LINK IFNAME=TPID:VID[,TPID:VID]...` makes a TAP for each IFNAME and moves frames
- * between it and LINK, putting the tags on and taking them off (outermost first). `IFNAME=` without tags is for untagged frames.
+ * Process of the VLAN peer: `vlanpeer-tool.js LINK IFNAME=TPID:VID[,TPID:VID]...` makes a TAP for each IFNAME and moves
+ * frames between it and LINK, putting the tags on and taking them off (outermost first). `IFNAME=` without tags is for
+ * untagged frames.
  *
- * This is what a kernel with 8021q would do, for kernels without it: `ip link add link LINK name IFNAME type vlan id VID`.
+ * This is what a kernel with 8021q would do, for kernels without it: `ip link add link LINK name IFNAME type vlan id
+ * VID`.
  */
-import { poll, POLLIN } from "../../src/sys/libc.js";
+import { POLLIN, poll } from "../../src/sys/libc.js";
 import { PacketSocket, type Received, TestTap } from "./device.js";
 import { be16, isTpid, type Tag, tagBytes } from "./frames.js";
 
@@ -19,10 +21,13 @@ interface Station {
 
 function parseStation(argument: string): Station {
 	const [ifname = "", list = ""] = argument.split("=");
-	const tags = list.split(",").filter(Boolean).map((text) => {
-		const [tpid, vid] = text.split(":").map(Number);
-		return { tpid: tpid!, vid: vid! };
-	});
+	const tags = list
+		.split(",")
+		.filter(Boolean)
+		.map((text) => {
+			const [tpid, vid] = text.split(":").map(Number);
+			return { tpid: tpid!, vid: vid! };
+		});
 	return { tap: new TestTap(ifname), tags };
 }
 

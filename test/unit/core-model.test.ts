@@ -1,6 +1,6 @@
 /**
- * The packet core against the model (test/model/switch.ts): random switches, random frames, the same verdict for each, in the
- * debug and in the release build. A failure prints the seed; VLANE_SEED=N runs it again.
+ * The packet core against the model (test/model/switch.ts): random switches, random frames, the same verdict for each,
+ * in the debug and in the release build. A failure prints the seed; VLANE_SEED=N runs it again.
  */
 import fc from "fast-check";
 import { suite } from "uvu";
@@ -8,7 +8,13 @@ import * as assert from "uvu/assert";
 import * as abi from "../../assembly/abi.js";
 import { Counters } from "../../src/core/counters.js";
 import {
-	compileCore, CORE_DEBUG, CORE_RELEASE, createMemory, Engine, type InputFrame, macNumbers,
+	CORE_DEBUG,
+	CORE_RELEASE,
+	compileCore,
+	createMemory,
+	Engine,
+	type InputFrame,
+	macNumbers,
 } from "../../src/core/engine.js";
 import { type ModelFrame, type ModelPort, type ModelTag, type Offload, SwitchModel } from "../model/switch.js";
 import { BROADCAST, macBytes, tagBytes } from "../support/frames.js";
@@ -22,8 +28,14 @@ const ODD_SOURCES = ["00:00:00:00:00:00", BROADCAST, "03:00:00:00:00:01"];
 
 // ---- Switches. Few values on purpose: that is how frames meet ports.
 
-const tpid = fc.oneof({ weight: 3, arbitrary: fc.constant(abi.TPID_CTAG) }, { weight: 1, arbitrary: fc.constant(abi.TPID_STAG) });
-const knownVid = fc.oneof({ weight: 6, arbitrary: fc.constantFrom(50, 60) }, { weight: 1, arbitrary: fc.constantFrom(1, abi.VID_MAX) });
+const tpid = fc.oneof(
+	{ weight: 3, arbitrary: fc.constant(abi.TPID_CTAG) },
+	{ weight: 1, arbitrary: fc.constant(abi.TPID_STAG) },
+);
+const knownVid = fc.oneof(
+	{ weight: 6, arbitrary: fc.constantFrom(50, 60) },
+	{ weight: 1, arbitrary: fc.constantFrom(1, abi.VID_MAX) },
+);
 const tag = fc.record({ tpid, vid: knownVid });
 const mtu = fc.constantFrom(68, 100, 576, 1500, 1500, 1500);
 const segmentSpec = fc.record({ uplink: fc.constantFrom(0, 1, 1, 1, 2), tags: fc.array(tag, { maxLength: 2 }) });
@@ -47,7 +59,12 @@ const goodChecksum: Offload = { ...noOffload, flags: 1, csumStart: 34, csumOffse
 const offload = fc.oneof(
 	{ weight: 12, arbitrary: fc.constant(noOffload) },
 	{ weight: 3, arbitrary: fc.constant(goodChecksum) },
-	{ weight: 4, arbitrary: fc.constantFrom(1, 4, 5, 0x81).map((gsoType) => ({ ...goodChecksum, gsoType, headerBytes: 54, gsoSize: 1448 })) },
+	{
+		weight: 4,
+		arbitrary: fc
+			.constantFrom(1, 4, 5, 0x81)
+			.map((gsoType) => ({ ...goodChecksum, gsoType, headerBytes: 54, gsoSize: 1448 })),
+	},
 	{
 		weight: 1,
 		arbitrary: fc.record({
@@ -129,7 +146,13 @@ class Pair {
 	addPort(spec: ModelPort): void {
 		const { low, high } = macNumbers(spec.mac);
 		const number = this.engine.core.portAdd(
-			KINDS[spec.kind], abi.MODE_BRIDGE, spec.segment, spec.network, low, high, spec.mtuBytes,
+			KINDS[spec.kind],
+			abi.MODE_BRIDGE,
+			spec.segment,
+			spec.network,
+			low,
+			high,
+			spec.mtuBytes,
 		);
 		// The core refuses a MAC that the segment has already; so does the control plane, and the model need not know.
 		const isTaken = [...this.model.ports.values()].some(
@@ -168,7 +191,8 @@ class Pair {
 			const ingress = ports[spec.ingress % ports.length]!;
 			const stripped = spec.stripped && this.model.ports.get(ingress)?.kind === "uplink" ? spec.stripped : undefined;
 			const frame: ModelFrame = { offload: spec.offload, bytes: frameBytes(spec) };
-			if (stripped) frame.stripped = { tpid: stripped.tpid, tci: (stripped.pcp << 13) | (stripped.dei << 12) | stripped.vid };
+			if (stripped)
+				frame.stripped = { tpid: stripped.tpid, tci: (stripped.pcp << 13) | (stripped.dei << 12) | stripped.vid };
 			const tagNumber = frame.stripped ? frame.stripped.tpid * 0x10000 + frame.stripped.tci : 0;
 			inputs.push({ port: ingress, bytes: wireBytes(frame), tag: tagNumber });
 			const { copies, drops } = this.model.receive(ingress, frame);
@@ -181,7 +205,9 @@ class Pair {
 			assert.not(port in actual[input]!, "one copy for each port");
 			actual[input]![port] = bytes;
 		}
-		specs.forEach((_, i) => assert.equal(actual[i], expected[i], `frame ${i} of the batch`));
+		actual.forEach((copies, i) => {
+			assert.equal(copies, expected[i], `frame ${i} of the batch`);
+		});
 		assert.is(this.engine.core.slotsFree(), LIMITS.slotsMax, "every slot comes back");
 	}
 
@@ -200,15 +226,26 @@ class Pair {
 		for (let port = 0; port < LIMITS.portsMax; port++) {
 			const { rxFrames, rxBytes, drops } = this.#counters.port(port);
 			assert.equal(drops, this.dropped.get(port) ?? {}, `drops of port ${port}`);
-			assert.equal({ frames: rxFrames, bytes: rxBytes }, this.received.get(port) ?? { frames: 0, bytes: 0 }, `port ${port}`);
+			assert.equal(
+				{ frames: rxFrames, bytes: rxBytes },
+				this.received.get(port) ?? { frames: 0, bytes: 0 },
+				`port ${port}`,
+			);
 		}
 	}
 }
 
-const runs = { numRuns: 400, includeErrorInReport: true, ...(process.env.VLANE_SEED ? { seed: Number(process.env.VLANE_SEED) } : {}) };
+const runs = {
+	numRuns: 400,
+	includeErrorInReport: true,
+	...(process.env.VLANE_SEED ? { seed: Number(process.env.VLANE_SEED) } : {}),
+};
 const core = suite("core-model");
 
-for (const [name, file] of [["debug", CORE_DEBUG], ["release", CORE_RELEASE]] as const) {
+for (const [name, file] of [
+	["debug", CORE_DEBUG],
+	["release", CORE_RELEASE],
+] as const) {
 	core(`${name} build forwards like the model`, () => {
 		const module = compileCore(file);
 		const memory = createMemory(module, LIMITS);
