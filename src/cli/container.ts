@@ -51,20 +51,25 @@ export function requireExecutable(name: string): void {
 	throw commandError(name, name === "" ? "not found" : best);
 }
 
-type CommandProblem = "not found" | "denied";
+/** `unreachable`: in a directory that this user may not enter, which in a search of PATH says nothing about the file. */
+type CommandProblem = "not found" | "denied" | "unreachable";
 
 function executableProblem(path: string): CommandProblem | undefined {
 	try {
 		if (!statSync(path).isFile()) return "denied";
+	} catch (error) {
+		return (error as NodeJS.ErrnoException).code === "EACCES" ? "unreachable" : "not found";
+	}
+	try {
 		accessSync(path, constants.X_OK);
 		return undefined;
-	} catch (error) {
-		return (error as NodeJS.ErrnoException).code === "EACCES" ? "denied" : "not found";
+	} catch {
+		return "denied";
 	}
 }
 
 function commandError(name: string, problem: CommandProblem): CliError {
-	if (problem === "denied") {
+	if (problem !== "not found") {
 		return new CliError(`exec: ${JSON.stringify(name)}: permission denied`, EXIT_NOT_EXECUTABLE);
 	}
 	const reason = name.includes("/")
