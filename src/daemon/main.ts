@@ -82,7 +82,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 			// A change that is under way is finished: what is half done can not be handed to the next daemon.
 			await queue.run(() => undefined);
 		});
-		log.info(`vlane daemon ready on unix://${socket}`, { pid: process.pid, datapath: datapath.ring, state: stateDir });
+		log.info("serving", { pid: process.pid, datapath: datapath.ring, state: stateDir });
+		// At every log level: whoever starts the daemon waits for this line.
+		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
 		const signal = await stopped.promise;
 		log.info("stopping, containers keep running", { signal });
 	} finally {
