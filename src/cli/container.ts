@@ -51,7 +51,7 @@ export function requireExecutable(name: string): void {
 	throw commandError(name, name === "" ? "not found" : best);
 }
 
-/** `unreachable`: in a directory that this user may not enter, which in a search of PATH says nothing about the file. */
+/** `unreachable`: in a directory that this user may not enter; in a search of PATH that says nothing. */
 type CommandProblem = "not found" | "denied" | "unreachable";
 
 function executableProblem(path: string): CommandProblem | undefined {
