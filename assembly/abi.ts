@@ -5,7 +5,7 @@
  * may hold nothing but numeric constants. All addresses are byte offsets in the linear memory; all integers are little endian.
  *
  *   0        4096      8192 ...
- *   | unused | HEADER  | ring | SQEs | ports | segments | VLAN tables | FDB | slot lists | RX | TX | slots ... |
+ *   | unused | HEADER  | ring | SQEs | ports | segments | VLAN tables | FDB | IPs | IPs | slot lists | RX | TX | slots ... |
  *
  * The core computes where each region begins (`init`) and writes it to the header; the host only reads it there.
  */
@@ -38,6 +38,9 @@ export const HEADER_TX_MAX = 80;
 export const HEADER_FDB_COUNT = 84; // live: entries in the forwarding database
 export const HEADER_CONTROL = 88; // 8 bytes that the control eventfd is read into
 export const HEADER_BATCHES = 96; // u64, live: batches forwarded, for the mean batch size
+export const HEADER_IPS = 104;
+export const HEADER_IPS_CAPACITY = 108;
+export const HEADER_IPS_COUNT = 112; // live: entries in the IP database
 export const HEADER_BYTES = 128;
 
 export const RING_BYTES = 65536;
@@ -60,6 +63,7 @@ export const PORT_INFLIGHT = 24; // u32, requests that the kernel still holds
 export const PORT_READS = 28; // u32, reads of the current burst not yet completed
 export const PORT_ASKED = 32; // u32, size of the current burst
 export const PORT_GOT = 36; // u32, frames that it brought
+export const PORT_LEARNED = 44; // u32, addresses in the IP database that the endpoint added by using them
 export const PORT_ERROR = 40; // i32, errno that ended reception for good; 0 while the port works
 export const PORT_RX_FRAMES = 64; // u64 counters from here on
 export const PORT_RX_BYTES = 72;
@@ -72,7 +76,15 @@ export const KIND_ENDPOINT = 1;
 export const KIND_UPLINK = 2;
 export const KIND_HOST = 3;
 
+// macvlan modes, as the kernel has them (include/uapi/linux/if_link.h), and the flags of ipvlan's layer-2 mode.
 export const MODE_BRIDGE = 0;
+export const MODE_PRIVATE = 1;
+export const MODE_VEPA = 2;
+export const MODE_PASSTHRU = 3;
+export const MODE_SOURCE = 4;
+export const MODE_IPVLAN = 8; // from here on: one MAC, endpoints told apart by IP address
+export const MODE_IPVLAN_PRIVATE = 9;
+export const MODE_IPVLAN_VEPA = 10;
 
 export const FLAG_CLOSING = 1; // no new requests; the host waits for PORT_INFLIGHT to reach 0
 export const FLAG_QUEUED = 2; // stands in the active queue
@@ -106,6 +118,9 @@ export const SEGMENT_HEAD = 12; // u16, first member port
 export const SEGMENT_MEMBERS = 14; // u16
 export const SEGMENT_TABLE = 16; // u16, the table that names it (for removal)
 export const SEGMENT_INNER = 18; // u16, inner table hung below the outer tag (two tags only)
+export const SEGMENT_PASSTHRU = 20; // u16, the endpoint that takes everything, or 0
+export const SEGMENT_SOURCES = 22; // u16, number of endpoints in source mode
+export const SEGMENT_IPVLANS = 24; // u16, number of ipvlan endpoints
 
 // ---- VLAN table: u16[2][4096], indexed by TPID (0: 0x8100, 1: 0x88a8) and VID.
 // 0: nobody; below 0x8000: segment; else 0x8000 | number of the table for the inner tag. Entry [0][0] is for frames without a tag.
@@ -118,7 +133,14 @@ export const VID_MAX = 4094;
 export const ETHERTYPE_PAUSE = 0x8808;
 
 // ---- FDB entry: u64 key (fid << 48 | MAC), u64 value (port).
+// Keys with FDB_SOURCE in the fid are the allowed sources of a network in source mode; their value is the network's number.
 export const FDB_ENTRY_BYTES = 16;
+export const FDB_SOURCE = 0x8000;
+
+// ---- IP database entry: 16 address bytes (IPv4 as ::ffff:a.b.c.d), u32 fid, u32 port | IP_LEARNED.
+export const IP_ENTRY_BYTES = 32;
+export const IP_LEARNED = 0x10000;
+export const IP_LEARNED_MAX = 16; // addresses that one endpoint can add by using them
 
 // ---- Slot: one frame buffer with room in front for everything that the kernel or a tag needs.
 export const SLOT_BYTES = 69696; // 68 KiB + 64: the largest offload frame, and no two slots in the same L1 set

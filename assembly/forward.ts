@@ -19,167 +19,38 @@
  */
 import {
   DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_UNKNOWN, DROP_VLAN, ETHERTYPE_PAUSE,
-  FLAG_CLOSING, HEADER, HEADER_BATCHES, HEADER_FREE, HEADER_REFS, HEADER_RX, HEADER_RX_MAX, HEADER_SLOTS, HEADER_SLOTS_MAX,
-  HEADER_TX, HEADER_TX_MAX, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND,
-  PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES, PORT_SEGMENT, PORT_TABLE, RX_BYTES, RX_LENGTH, RX_PORT, RX_SLOT,
-  RX_TAG, SEGMENT_HEAD, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_BYTES, SLOT_FRAME, SLOT_HEAD,
-  TABLE_STACKED, TX_BODY, TX_BODY_LENGTH, TX_BYTES, TX_HEAD, TX_HEAD_LENGTH, TX_PORT, TX_SLOT, VID_MAX, VNET_BYTES,
-  VNET_GSO_TYPE,
+  FDB_SOURCE, FLAG_CLOSING, HEADER, HEADER_BATCHES, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE,
+  MODE_IPVLAN, MODE_IPVLAN_PRIVATE, MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_FLAGS, PORT_FRAME_BYTES_MAX,
+  PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES, PORT_SEGMENT, PORT_TABLE,
+  RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TAG0,
+  SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
 } from "./abi";
 import { destination, ETHERNET_BYTES, isGroup, isOffloadValid, isTpid, source, typeOf, vnetOf } from "./frame";
+import { ipLearn, ipLookup } from "./ipdb";
 import { fdbLookup } from "./macfdb";
+import { rxPending, rxShift, slotAt, slotFree, slotHold, txPush, txRoom, txTail } from "./queues";
 import { countDrop, portAt, portsLive, segmentAt, tableLookup } from "./ports";
 import { buildHead, pop, push, TAG_BYTES, tagAt, vidOf } from "./vlan";
 
-let slots: usize = 0;
-let free: usize = 0;
-let freeCount: u32 = 0;
-let refs: usize = 0;
-let rx: usize = 0;
-let rxMask: u32 = 0;
-let rxHead: u32 = 0;
-let rxTail: u32 = 0;
-let tx: usize = 0;
-let txMask: u32 = 0;
-let txHead: u32 = 0;
-let txTail: u32 = 0;
-
-export function forwardInit(): void {
-  slots = load<u32>(HEADER, HEADER_SLOTS);
-  free = load<u32>(HEADER, HEADER_FREE);
-  refs = load<u32>(HEADER, HEADER_REFS);
-  rx = load<u32>(HEADER, HEADER_RX);
-  rxMask = load<u32>(HEADER, HEADER_RX_MAX) - 1;
-  tx = load<u32>(HEADER, HEADER_TX);
-  txMask = load<u32>(HEADER, HEADER_TX_MAX) - 1;
-  const count = load<u32>(HEADER, HEADER_SLOTS_MAX);
-  freeCount = 0;
-  rxHead = rxTail = txHead = txTail = 0;
-  // The last slot freed is the next one taken: its lines are still in the cache.
-  for (let slot = count; slot > 0; slot--) slotFree(slot - 1);
-}
-
-// ---- Slots.
-
-// @ts-ignore: decorator
-@inline
-export function slotAt(slot: u32): usize {
-  return slots + <usize>(slot * SLOT_BYTES);
-}
-
-export function slotsFree(): u32 {
-  return freeCount;
-}
-
-/** A free slot; the caller has looked at `slotsFree` before. */
-// @ts-ignore: decorator
-@inline
-export function slotTake(): u32 {
-  freeCount--;
-  return load<u32>(free + (<usize>freeCount << 2));
-}
-
-// @ts-ignore: decorator
-@inline
-export function slotFree(slot: u32): void {
-  store<u32>(free + (<usize>freeCount << 2), slot);
-  freeCount++;
-}
-
-/** One transmission of the slot is over. */
-// @ts-ignore: decorator
-@inline
-export function slotRelease(slot: u32): void {
-  const at = refs + (<usize>slot << 2);
-  const left = load<u32>(at) - 1;
-  store<u32>(at, left);
-  if (left == 0) slotFree(slot);
-}
-
-// ---- Queues.
-
-export function rxPending(): u32 {
-  return rxTail - rxHead;
-}
-
-export function rxRoom(): u32 {
-  return rxMask + 1 - (rxTail - rxHead);
-}
-
-/** Enters a received frame; `bytes` without the vnet header, `tag` = tpid << 16 | tci of a stripped outer tag, or 0. */
-// @ts-ignore: decorator
-@inline
-export function rxPush(port: u32, slot: u32, bytes: u32, tag: u32): void {
-  const at = rx + <usize>((rxTail & rxMask) * RX_BYTES);
-  store<u16>(at, port, RX_PORT);
-  store<u16>(at, slot, RX_SLOT);
-  store<u32>(at, bytes, RX_LENGTH);
-  store<u32>(at, tag, RX_TAG);
-  rxTail++;
-}
-
-export function txPending(): u32 {
-  return txTail - txHead;
-}
-
-/** The oldest transmit descriptor; it stays valid until the queue is written again. */
-// @ts-ignore: decorator
-@inline
-export function txShift(): usize {
-  return tx + <usize>((txHead++ & txMask) * TX_BYTES);
-}
-
-// ---- The batch interface, for hosts that move frames by themselves (no io_uring in the core): three calls for each batch.
-
-let prepared: u32 = 0;
-
-/** Puts a free slot into each of the first `count` RX descriptors; answers how many there were. The host reads frames into them. */
-export function batchPrepare(count: u32): u32 {
-  prepared = min(count, min(freeCount, rxMask + 1));
-  for (let i: u32 = 0; i < prepared; i++) store<u16>(rx + <usize>(i * RX_BYTES), slotTake(), RX_SLOT);
-  rxHead = rxTail = txHead = txTail = 0;
-  return prepared;
-}
-
-/**
- * Forwards the first `count` RX descriptors, whose port, length and tag the host has filled in, and takes the other slots back.
- * Answers the number of TX descriptors. With more copies than the TX queue holds, `rxPending` is not 0: send these, `batchDone`,
- * and call again with `count` 0.
- */
-export function batchForward(count: u32): u32 {
-  if (count) {
-    for (let i = count; i < prepared; i++) slotFree(<u32>load<u16>(rx + <usize>(i * RX_BYTES), RX_SLOT));
-    rxTail = count;
-  }
-  forwardBatch();
-  return txTail;
-}
-
-/** The host has sent what the TX descriptors said: their slots are free again. */
-export function batchDone(): void {
-  while (txHead != txTail) slotRelease(<u32>load<u16>(txShift(), TX_SLOT));
-  txHead = txTail = 0;
-}
-
-// ---- Forwarding.
+/** The frame at hand was too long for one of its egress ports, and counted there. */
+let wasGiant: bool = false;
 
 /**
  * Forwards what waits in the RX queue. A frame can have as many copies as there are ports: it stops early when the TX queue could
  * not take them all, and goes on when it has been drained. Nothing is lost for lack of room.
  */
 export function forwardBatch(): void {
-  if (rxHead == rxTail) return;
+  if (rxPending() == 0) return;
   store<u64>(HEADER, load<u64>(HEADER, HEADER_BATCHES) + 1, HEADER_BATCHES);
-  const room = txMask - portsLive;
-  while (rxHead != rxTail && txTail - txHead <= room) {
-    const at = rx + <usize>((rxHead++ & rxMask) * RX_BYTES);
+  while (rxPending() != 0 && txRoom() > portsLive) {
+    const at = rxShift();
     const slot = <u32>load<u16>(at, RX_SLOT);
     const before = txTail;
     const port = portAt(<u32>load<u16>(at, RX_PORT));
     const reason = receive(port, slot, load<u32>(at, RX_LENGTH), load<u32>(at, RX_TAG));
     if (reason >= 0) countDrop(port, reason);
     const copies = txTail - before;
-    if (copies) store<u32>(refs + (<usize>slot << 2), copies);
+    if (copies) slotHold(slot, copies);
     else slotFree(slot);
   }
 }
@@ -190,6 +61,7 @@ export function forwardBatch(): void {
 function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
   let frame = slotAt(slot) + SLOT_FRAME;
   let bytes = length;
+  wasGiant = false;
   const kind = <u32>load<u8>(port, PORT_KIND);
   if (kind == KIND_NONE || load<u16>(port, PORT_FLAGS) & FLAG_CLOSING) return DROP_PORT_DOWN;
   store<u64>(port, load<u64>(port, PORT_RX_FRAMES) + 1, PORT_RX_FRAMES);
@@ -246,24 +118,28 @@ function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
   if (kind == KIND_HOST) {
     return toWire(owner, slot, frame, bytes, priority, inBand, false) ? -1 : DROP_UNKNOWN;
   }
-  return fromEndpoint(port, segment, slot, frame, bytes, priority, inBand);
+  if (load<u8>(port, PORT_MODE) >= <u8>MODE_IPVLAN) return fromIpvlan(port, segment, slot, frame, bytes, priority, inBand);
+  return fromMacvlan(port, segment, slot, frame, bytes, priority, inBand);
 }
 
-/** macvlan_queue_xmit, bridge mode. */
+/** macvlan_queue_xmit: in bridge mode siblings are served here, in all other modes everything is the wire's business. */
 // @ts-ignore: decorator
 @inline
-function fromEndpoint(
+function fromMacvlan(
   port: usize, segment: u32, slot: u32, frame: usize, bytes: u32, priority: u32, inBand: bool,
 ): i32 {
   const owner = segmentAt(segment);
-  const network = load<u16>(port, PORT_NETWORK);
+  const network = <u32>load<u16>(port, PORT_NETWORK);
   const dst = destination(frame);
+  if (load<u8>(port, PORT_MODE) != MODE_BRIDGE) {
+    return toWire(owner, slot, frame, bytes, priority, inBand, false) ? -1 : DROP_UNKNOWN;
+  }
   if (isGroup(dst)) {
     let shared = false;
     if (typeOf(frame) != ETHERTYPE_PAUSE) {
       for (let next = <u32>load<u16>(owner, SEGMENT_HEAD); next; ) {
         const sibling = portAt(next);
-        if (sibling != port && isMember(sibling, network)) {
+        if (sibling != port && isBridged(sibling, network)) {
           emit(next, slot, frame, bytes, inBand);
           shared = true;
         }
@@ -275,7 +151,7 @@ function fromEndpoint(
   const target = fdbLookup(segment, dst);
   if (target) {
     const sibling = portAt(target);
-    if (isMember(sibling, network)) {
+    if (isBridged(sibling, network)) {
       if (sibling == port) return DROP_HAIRPIN;
       emit(target, slot, frame, bytes, inBand);
       return -1;
@@ -284,33 +160,124 @@ function fromEndpoint(
   return toWire(owner, slot, frame, bytes, priority, inBand, false) ? -1 : DROP_UNKNOWN;
 }
 
-/** macvlan_handle_frame and macvlan_multicast_rx. */
-// @ts-ignore: decorator
-@inline
-function fromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): i32 {
+/**
+ * ipvlan_xmit_mode_l2 and ipvlan_process_multicast. A frame to the shared MAC is for a sibling, whose IP address says which; the kernel
+ * would hand it to the host otherwise, which stays unreachable here. Private endpoints do not see each other's group frames either.
+ */
+function fromIpvlan(
+  port: usize, segment: u32, slot: u32, frame: usize, bytes: u32, priority: u32, inBand: bool,
+): i32 {
+  const owner = segmentAt(segment);
+  const network = <u32>load<u16>(port, PORT_NETWORK);
+  const mode = <u32>load<u8>(port, PORT_MODE);
   const dst = destination(frame);
-  if (!isGroup(dst)) {
-    const target = fdbLookup(segment, dst);
-    if (target == 0) return DROP_UNKNOWN;
+  const self = load<u64>(port, PORT_MAC);
+  if (source(frame) != self) return DROP_SOURCE; // the shared address is the only one: answers to another would be lost
+  ipLearn(segment, frame, bytes, <u32>(port - portAt(0)) / PORT_BYTES, port);
+  if (isGroup(dst)) {
+    let shared = false;
+    if (mode != MODE_IPVLAN_PRIVATE && typeOf(frame) != ETHERTYPE_PAUSE) {
+      for (let next = <u32>load<u16>(owner, SEGMENT_HEAD); next; ) {
+        const sibling = portAt(next);
+        if (sibling != port && isMember(sibling, network)) {
+          emit(next, slot, frame, bytes, inBand);
+          shared = true;
+        }
+        next = <u32>load<u16>(sibling, PORT_NEXT);
+      }
+    }
+    return toWire(owner, slot, frame, bytes, priority, inBand, shared) || shared ? -1 : DROP_UNKNOWN;
+  }
+  if (dst == self && mode != MODE_IPVLAN_VEPA) {
+    const target = ipLookup(segment, frame, bytes, false);
+    if (target == 0 || mode == MODE_IPVLAN_PRIVATE || !isMember(portAt(target), network)) return DROP_UNKNOWN;
+    if (portAt(target) == port) return DROP_HAIRPIN;
     emit(target, slot, frame, bytes, inBand);
     return -1;
   }
-  if (typeOf(frame) == ETHERTYPE_PAUSE) return DROP_UNKNOWN;
-  let echoNetwork: u32 = 0; // network of the endpoint whose own frame comes back
-  const station = fdbLookup(segment, src);
-  if (station && load<u8>(portAt(station), PORT_KIND) == KIND_ENDPOINT) {
-    echoNetwork = <u32>load<u16>(portAt(station), PORT_NETWORK);
+  return toWire(owner, slot, frame, bytes, priority, inBand, false) ? -1 : DROP_UNKNOWN;
+}
+
+/** macvlan_handle_frame and ipvlan_handle_mode_l2. */
+// @ts-ignore: decorator
+@inline
+function fromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): i32 {
+  const owner = segmentAt(segment);
+  const before = txTail;
+  const dst = destination(frame);
+  if (isGroup(dst)) {
+    if (typeOf(frame) != ETHERTYPE_PAUSE) floodFromUplink(segment, slot, frame, bytes, src, inBand);
+  } else {
+    if (load<u16>(owner, SEGMENT_SOURCES)) toAllowing(segment, slot, frame, bytes, src, inBand);
+    let target = <u32>load<u16>(owner, SEGMENT_PASSTHRU);
+    if (target == 0 && load<u16>(owner, SEGMENT_IPVLANS)) target = ipvlanTarget(segment, frame, bytes, dst);
+    if (target == 0) target = fdbLookup(segment, dst);
+    if (target && load<u8>(portAt(target), PORT_MODE) != MODE_SOURCE) emit(target, slot, frame, bytes, inBand);
   }
-  let delivered = false;
+  return txTail == before && !wasGiant ? DROP_UNKNOWN : -1;
+}
+
+/** The ipvlan endpoint whose IP address the frame is for; its destination must be the MAC that they share. */
+function ipvlanTarget(segment: u32, frame: usize, bytes: u32, dst: u64): u32 {
+  const target = ipLookup(segment, frame, bytes, false);
+  return target && load<u64>(portAt(target), PORT_MAC) == dst ? target : 0;
+}
+
+/** macvlan_forward_source: endpoints in source mode get what comes from the addresses that their network allows, and nothing else. */
+function toAllowing(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): void {
+  const network = fdbLookup(segment | FDB_SOURCE, src);
+  if (network == 0) return;
   for (let next = <u32>load<u16>(segmentAt(segment), SEGMENT_HEAD); next; ) {
     const member = portAt(next);
-    if (echoNetwork == 0 || !isMember(member, echoNetwork)) {
-      emit(next, slot, frame, bytes, inBand);
-      delivered = true;
-    }
+    if (isMember(member, network) && load<u8>(member, PORT_MODE) == MODE_SOURCE) emit(next, slot, frame, bytes, inBand);
     next = <u32>load<u16>(member, PORT_NEXT);
   }
-  return delivered ? -1 : DROP_UNKNOWN;
+}
+
+/**
+ * macvlan_multicast_rx: who gets a group frame from the wire depends on whether its sender is one of ours, whose frame the wire
+ * sends back: then its bridge siblings saw it on the way out, VEPA siblings have waited for just this, and private ones get nothing.
+ */
+function floodFromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): void {
+  const owner = segmentAt(segment);
+  if (load<u16>(owner, SEGMENT_SOURCES)) toAllowing(segment, slot, frame, bytes, src, inBand);
+  let station = fdbLookup(segment, src);
+  if (load<u16>(owner, SEGMENT_IPVLANS)) {
+    const sender = ipLookup(segment, frame, bytes, true);
+    if (sender && load<u64>(portAt(sender), PORT_MAC) == src) station = sender;
+  }
+  let echoNetwork: u32 = 0;
+  let echoMode: u32 = 0;
+  if (station && load<u8>(portAt(station), PORT_KIND) == KIND_ENDPOINT) {
+    echoNetwork = <u32>load<u16>(portAt(station), PORT_NETWORK);
+    echoMode = <u32>load<u8>(portAt(station), PORT_MODE);
+  }
+  for (let next = <u32>load<u16>(owner, SEGMENT_HEAD); next; ) {
+    const member = portAt(next);
+    const mode = <u32>load<u8>(member, PORT_MODE);
+    const takes =
+      echoNetwork != 0 && isMember(member, echoNetwork)
+        ? takesEcho(mode, echoMode, next == station)
+        : mode != MODE_SOURCE;
+    if (takes) emit(next, slot, frame, bytes, inBand);
+    next = <u32>load<u16>(member, PORT_NEXT);
+  }
+}
+
+/** Whether an endpoint gets a group frame that one of its own network (in `echoMode`) sent and the wire sent back. */
+// @ts-ignore: decorator
+@inline
+function takesEcho(mode: u32, echoMode: u32, isSender: bool): bool {
+  if (echoMode == MODE_BRIDGE) return mode == MODE_VEPA && !isSender;
+  if (echoMode == MODE_VEPA) return (mode == MODE_VEPA || mode == MODE_BRIDGE) && !isSender;
+  if (echoMode >= <u32>MODE_IPVLAN) return false;
+  return isSender; // private, passthru: back to where it came from, as the kernel does
+}
+
+// @ts-ignore: decorator
+@inline
+function isBridged(port: usize, network: u32): bool {
+  return isMember(port, network) && load<u8>(port, PORT_MODE) == MODE_BRIDGE;
 }
 
 // @ts-ignore: decorator
@@ -328,25 +295,15 @@ function isGiant(egress: usize, frame: usize, bytes: u32, inBand: bool): bool {
   return bytes > load<u32>(egress, PORT_FRAME_BYTES_MAX) + (inBand ? TAG_BYTES : 0);
 }
 
-// @ts-ignore: decorator
-@inline
-function queueTx(port: u32, slot: u32, body: usize, bodyBytes: u32, head: usize, headBytes: u32): void {
-  const at = tx + <usize>((txTail++ & txMask) * TX_BYTES);
-  store<u16>(at, port, TX_PORT);
-  store<u16>(at, slot, TX_SLOT);
-  store<u32>(at, <u32>body, TX_BODY);
-  store<u32>(at, bodyBytes, TX_BODY_LENGTH);
-  store<u32>(at, <u32>head, TX_HEAD);
-  store<u32>(at, headBytes, TX_HEAD_LENGTH);
-}
-
 /** To an endpoint or host TAP, without tags of ours. */
 // @ts-ignore: decorator
 @inline
 function emit(port: u32, slot: u32, frame: usize, bytes: u32, inBand: bool): void {
   const egress = portAt(port);
-  if (isGiant(egress, frame, bytes, inBand)) countDrop(egress, DROP_GIANT);
-  else queueTx(port, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
+  if (isGiant(egress, frame, bytes, inBand)) {
+    countDrop(egress, DROP_GIANT);
+    wasGiant = true;
+  } else txPush(port, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
 }
 
 /**
@@ -365,18 +322,18 @@ function toWire(owner: usize, slot: u32, frame: usize, bytes: u32, priority: u32
   }
   const tags = <u32>load<u8>(owner, SEGMENT_TAGS);
   if (tags == 0) {
-    queueTx(uplink, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
+    txPush(uplink, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
     return true;
   }
   const outer = load<u32>(owner, SEGMENT_TAG0) | priority;
   const inner = load<u32>(owner, SEGMENT_TAG1);
   if (shared) {
     const head = slotAt(slot) + SLOT_HEAD;
-    queueTx(uplink, slot, frame + 12, bytes - 12, head, buildHead(head, frame, outer, inner));
+    txPush(uplink, slot, frame + 12, bytes - 12, head, buildHead(head, frame, outer, inner));
     return true;
   }
   let tagged = inner ? push(frame, inner) : frame;
   tagged = push(tagged, outer);
-  queueTx(uplink, slot, vnetOf(tagged), bytes + VNET_BYTES + tags * TAG_BYTES, 0, 0);
+  txPush(uplink, slot, vnetOf(tagged), bytes + VNET_BYTES + tags * TAG_BYTES, 0, 0);
   return true;
 }

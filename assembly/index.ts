@@ -4,21 +4,24 @@
  */
 import {
   ABI_VERSION, CQ_ENTRIES, FDB_ENTRY_BYTES, HEADER, HEADER_ABI_VERSION, HEADER_ACTIVE, HEADER_BYTES, HEADER_BYTES_TOTAL, HEADER_FDB,
-  HEADER_FDB_CAPACITY, HEADER_FREE, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_REFS, HEADER_RING, HEADER_RX, HEADER_RX_MAX,
+  HEADER_FDB_CAPACITY, HEADER_FREE, HEADER_IPS, HEADER_IPS_CAPACITY, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_REFS, HEADER_RING, HEADER_RX, HEADER_RX_MAX,
   HEADER_SEGMENTS, HEADER_SEGMENTS_MAX, HEADER_SLOTS, HEADER_SLOTS_MAX, HEADER_SQES, HEADER_TABLES, HEADER_TABLES_MAX,
-  HEADER_TX, HEADER_TX_MAX, PORT_BYTES, RING_BYTES, RX_BYTES, SEGMENT_BYTES, SLOT_BYTES, SQES_BYTES, TABLE_BYTES, TX_BYTES,
+  HEADER_TX, HEADER_TX_MAX, IP_ENTRY_BYTES, PORT_BYTES, RING_BYTES, RX_BYTES, SEGMENT_BYTES, SLOT_BYTES, SQES_BYTES, TABLE_BYTES, TX_BYTES,
 } from "./abi";
-import { forwardInit } from "./forward";
+import { ipdbInit } from "./ipdb";
 import { fdbInit } from "./macfdb";
 import { portsInit } from "./ports";
+import { queuesInit } from "./queues";
 
 export { parse } from "./frame";
 export { buildHead, pop, push, rewriteVid } from "./vlan";
+export { ipAdd } from "./ipdb";
 export { fdbAdd, fdbLookup, fdbRemove } from "./macfdb";
 export {
-  portAdd, portClose, portFree, portSetMtu, segmentAdd, segmentRemove, stationPort,
+  portAdd, portClose, portFree, portSetMtu, segmentAdd, segmentRemove, sourceAdd, sourceRemove, stationPort,
 } from "./ports";
-export { batchDone, batchForward, batchPrepare, rxPending, slotsFree, txPending } from "./forward";
+export { batchDone, batchForward, batchPrepare } from "./batch";
+export { rxPending, slotsFree, txPending } from "./queues";
 export { controlArm, portStart, pump, ringInit } from "./ring";
 
 const PAGE: u32 = 4096;
@@ -48,6 +51,7 @@ export function layout(portsMax: u32, segmentsMax: u32, tablesMax: u32, fdbCapac
   store<u32>(HEADER, tablesMax, HEADER_TABLES_MAX);
   store<u32>(HEADER, fdbCapacity, HEADER_FDB_CAPACITY);
   store<u32>(HEADER, slotsMax, HEADER_SLOTS_MAX);
+  store<u32>(HEADER, portsMax * 2, HEADER_IPS_CAPACITY);
   store<u32>(HEADER, RX_MAX, HEADER_RX_MAX);
   store<u32>(HEADER, txMax, HEADER_TX_MAX);
   region(HEADER_RING, RING_BYTES, PAGE);
@@ -56,6 +60,7 @@ export function layout(portsMax: u32, segmentsMax: u32, tablesMax: u32, fdbCapac
   region(HEADER_SEGMENTS, segmentsMax * SEGMENT_BYTES, LINE);
   region(HEADER_TABLES, tablesMax * TABLE_BYTES, LINE);
   region(HEADER_FDB, fdbCapacity * FDB_ENTRY_BYTES, PAGE);
+  region(HEADER_IPS, portsMax * 2 * IP_ENTRY_BYTES, PAGE);
   region(HEADER_FREE, slotsMax * 4, LINE);
   region(HEADER_REFS, slotsMax * 4, LINE);
   region(HEADER_ACTIVE, portsMax * 4, LINE);
@@ -73,6 +78,7 @@ export function init(): bool {
   if (<u64>memory.size() << 16 < <u64>load<u32>(HEADER, HEADER_BYTES_TOTAL)) return false;
   portsInit();
   fdbInit(load<u32>(HEADER, HEADER_FDB), load<u32>(HEADER, HEADER_FDB_CAPACITY));
-  forwardInit();
+  ipdbInit(load<u32>(HEADER, HEADER_IPS), load<u32>(HEADER, HEADER_IPS_CAPACITY));
+  queuesInit();
   return true;
 }

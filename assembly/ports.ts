@@ -8,11 +8,12 @@
  * Functions answer 0 (or false) for a full table or a contradiction; the host turns that into an error that names the object.
  */
 import {
-  FLAG_CLOSING, FLAG_QUEUED, HEADER, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_SEGMENTS, HEADER_SEGMENTS_MAX, HEADER_TABLES,
-  HEADER_TABLES_MAX, KIND_NONE, KIND_UPLINK, PORT_BYTES, PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC,
-  PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_SEGMENT, PORT_TABLE, SEGMENT_BYTES, SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_MEMBERS,
+  FDB_SOURCE, FLAG_CLOSING, FLAG_QUEUED, HEADER, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_SEGMENTS, HEADER_SEGMENTS_MAX, HEADER_TABLES,
+  HEADER_TABLES_MAX, KIND_NONE, KIND_UPLINK, MODE_IPVLAN, MODE_PASSTHRU, MODE_SOURCE, PORT_BYTES, PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC,
+  PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_SEGMENT, PORT_TABLE, SEGMENT_BYTES, SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_IPVLANS, SEGMENT_MEMBERS, SEGMENT_PASSTHRU, SEGMENT_SOURCES,
   SEGMENT_TABLE, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SEGMENT_USED, TABLE_BYTES, TABLE_STACKED, VID_MAX,
 } from "./abi";
+import { ipRemovePort } from "./ipdb";
 import { fdbAdd, fdbLookup, fdbRemove } from "./macfdb";
 import { ETHERNET_BYTES, MAC_MASK } from "./frame";
 import { tpidIndex, vidOf } from "./vlan";
@@ -106,7 +107,11 @@ export function portAdd(
     store<u16>(at, table, PORT_TABLE);
   } else {
     const owner = segmentAt(segment);
-    if (load<u8>(owner, SEGMENT_USED) == 0 || !fdbAdd(segment, mac, port)) return 0;
+    if (load<u8>(owner, SEGMENT_USED) == 0) return 0;
+    // ipvlan endpoints all have the parent's address: they are found by IP address instead.
+    if (mode < <u32>MODE_IPVLAN && !fdbAdd(segment, mac, port)) return 0;
+    if (mode == MODE_PASSTHRU) store<u16>(owner, port, SEGMENT_PASSTHRU);
+    countMode(owner, mode, 1);
     store<u16>(at, segment, PORT_SEGMENT);
     store<u16>(at, network, PORT_NETWORK);
     store<u16>(at, load<u16>(owner, SEGMENT_HEAD), PORT_NEXT);
@@ -121,14 +126,33 @@ export function portAdd(
   return port;
 }
 
+/** Lets the packet path skip rules that nobody in the segment needs. */
+function countMode(owner: usize, mode: u32, change: i32): void {
+  const field = mode == MODE_SOURCE ? SEGMENT_SOURCES : mode >= <u32>MODE_IPVLAN ? SEGMENT_IPVLANS : 0;
+  if (field) store<u16>(owner + field, <u32>load<u16>(owner + field) + change);
+}
+
+/** Allows a source address to a network in source mode; false when a network of the segment has it already. */
+export function sourceAdd(segment: u32, network: u32, macLow: u32, macHigh: u32): bool {
+  return fdbAdd(segment | FDB_SOURCE, (<u64>macLow | (<u64>macHigh << 32)) & MAC_MASK, network);
+}
+
+export function sourceRemove(segment: u32, macLow: u32, macHigh: u32): bool {
+  return fdbRemove(segment | FDB_SOURCE, (<u64>macLow | (<u64>macHigh << 32)) & MAC_MASK);
+}
+
 /** First half of removal: nothing is forwarded to or from the port any more, and nothing new is asked of the kernel. */
 export function portClose(port: u32): void {
   const at = portAt(port);
   store<u16>(at, load<u16>(at, PORT_FLAGS) | FLAG_CLOSING, PORT_FLAGS);
   const segment = <u32>load<u16>(at, PORT_SEGMENT);
   if (segment == 0) return;
-  fdbRemove(segment, load<u64>(at, PORT_MAC));
   const owner = segmentAt(segment);
+  const mode = <u32>load<u8>(at, PORT_MODE);
+  if (mode < <u32>MODE_IPVLAN) fdbRemove(segment, load<u64>(at, PORT_MAC));
+  else ipRemovePort(port);
+  if (load<u16>(owner, SEGMENT_PASSTHRU) == port) store<u16>(owner, 0, SEGMENT_PASSTHRU);
+  countMode(owner, mode, -1);
   let link = owner + SEGMENT_HEAD;
   while (load<u16>(link) != port) link = portAt(<u32>load<u16>(link)) + PORT_NEXT;
   store<u16>(link, load<u16>(at, PORT_NEXT));

@@ -19,9 +19,10 @@ import {
   PUMP_ATTENTION, PUMP_CONTROL, PUMP_WAIT, SLOT_CAPACITY, SLOT_CMSG, SLOT_CMSG_BYTES, SLOT_FRAME, SLOT_MSGHDR, SLOT_RX_IOVEC,
   SLOT_TX_IOVEC, SQ_ENTRIES, TX_BODY, TX_BODY_LENGTH, TX_HEAD, TX_HEAD_LENGTH, TX_PORT, TX_SLOT, VNET_BYTES,
 } from "./abi";
+import { forwardBatch } from "./forward";
 import {
-  forwardBatch, rxPending, rxPush, rxRoom, slotAt, slotFree, slotRelease, slotsFree, slotTake, txPending, txShift,
-} from "./forward";
+  rxPending, rxPush, rxRoom, slotAt, slotFree, slotRelease, slotsFree, slotTake, txPending, txShift,
+} from "./queues";
 import { countDrop, portAt } from "./ports";
 
 const OP_POLL_ADD: u32 = 6;

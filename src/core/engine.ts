@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { instantiateSync } from "@assemblyscript/loader";
+import ipaddr from "ipaddr.js";
 import * as abi from "../../assembly/abi.js";
 import { addressOf } from "../sys/libc.js";
 
@@ -29,6 +30,9 @@ export interface CoreExports {
 	portStart(port: number): void;
 	segmentAdd(uplink: number, outer: number, inner: number): number;
 	segmentRemove(segment: number): number;
+	sourceAdd(segment: number, network: number, macLow: number, macHigh: number): number;
+	sourceRemove(segment: number, macLow: number, macHigh: number): number;
+	ipAdd(segment: number, a: number, b: number, c: number, d: number, port: number): number;
 	stationPort(segment: number, macLow: number, macHigh: number): number;
 	ringInit(
 		baseLow: number,
@@ -90,6 +94,14 @@ export const CORE_DEBUG = new URL("../../../build/core.debug.wasm", import.meta.
 export function macNumbers(mac: string): { low: number; high: number } {
 	const b = mac.split(":").map((part) => Number.parseInt(part, 16)) as [number, number, number, number, number, number];
 	return { low: (b[0] | (b[1] << 8) | (b[2] << 16) | (b[3] << 24)) >>> 0, high: b[4] | (b[5] << 8) };
+}
+
+/** An IP address as the four little-endian numbers that the core takes; IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
+export function ipNumbers(address: string): [number, number, number, number] {
+	const parsed = ipaddr.parse(address);
+	const bytes = (parsed.kind() === "ipv4" ? (parsed as ipaddr.IPv4).toIPv4MappedAddress() : parsed).toByteArray();
+	const view = new DataView(Uint8Array.from(bytes).buffer);
+	return [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true), view.getUint32(12, true)];
 }
 
 /**

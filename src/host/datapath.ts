@@ -155,6 +155,14 @@ class WorkerDatapath implements RunningDatapath {
 		await this.#request({ op: "removeSegment", segment });
 	}
 
+	async allowSource(segment: number, network: number, mac: string): Promise<void> {
+		await this.#request({ op: "allowSource", segment, network, mac });
+	}
+
+	async disallowSource(segment: number, mac: string): Promise<void> {
+		await this.#request({ op: "disallowSource", segment, mac });
+	}
+
 	stats(): PortStats[] {
 		return [...this.#specs].map(([port, { name, kind }]) => ({ port, name, kind, ...this.#counters.port(port) }));
 	}

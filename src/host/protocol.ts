@@ -20,7 +20,9 @@ export type Operation =
 	| { op: "removePort"; port: number }
 	| { op: "setMtu"; port: number; mtuBytes: number }
 	| { op: "addSegment"; spec: SegmentSpec }
-	| { op: "removeSegment"; segment: number };
+	| { op: "removeSegment"; segment: number }
+	| { op: "allowSource"; segment: number; network: number; mac: string }
+	| { op: "disallowSource"; segment: number; mac: string };
 
 export type Request = Operation & { id: number };
 

@@ -12,8 +12,19 @@ export interface VlanTag {
 	vid: number;
 }
 
-/** How an endpoint's frames are forwarded; the kernel's macvlan modes (include/uapi/linux/if_link.h). */
-export type ForwardingMode = "bridge";
+/**
+ * How an endpoint's frames are forwarded: the kernel's macvlan modes (include/uapi/linux/if_link.h), and layer-2 ipvlan with its flags,
+ * where all endpoints of the network wear one MAC and are told apart by IP address.
+ */
+export type ForwardingMode =
+	| "bridge"
+	| "private"
+	| "vepa"
+	| "passthru"
+	| "source"
+	| "ipvlan-bridge"
+	| "ipvlan-private"
+	| "ipvlan-vepa";
 
 export interface SegmentSpec {
 	/** Port number of the uplink, or null when the segment never leaves the host. */
@@ -45,6 +56,8 @@ export interface EndpointPortSpec extends PortSpecBase {
 	/** Small number of the network (1..65535); isolates networks that share a parent. */
 	network: number;
 	mode: ForwardingMode;
+	/** ipvlan: the addresses assigned to it, without prefix length. Others are learned from what it sends, if nobody has them. */
+	addresses?: string[];
 }
 
 /** The host's own TAP on a VLAN (`eth0.50`): talks to the wire only, never to endpoints. */
@@ -76,6 +89,9 @@ export interface Datapath {
 	addSegment(spec: SegmentSpec): Promise<number>;
 	/** The segment must have no ports left. */
 	removeSegment(segment: number): Promise<void>;
+	/** Source mode: endpoints of the network get what comes from this MAC. At most one network of a segment can allow a MAC. */
+	allowSource(segment: number, network: number, mac: string): Promise<void>;
+	disallowSource(segment: number, mac: string): Promise<void>;
 	stats(): PortStats[];
 	/** Called when a port's descriptor fails for good (its device or namespace is gone); the port is still there. */
 	onPortError(listener: (port: number, errnoName: string) => void): void;

@@ -8,13 +8,23 @@
  */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import * as abi from "../../assembly/abi.js";
-import { DEFAULT_LIMITS, Engine, macNumbers } from "../core/engine.js";
+import { DEFAULT_LIMITS, Engine, ipNumbers, macNumbers } from "../core/engine.js";
 import { close } from "../sys/libc.js";
 import { openRing, type Ring } from "./ring.js";
-import type { PortSpec, SegmentSpec, VlanTag } from "./types.js";
+import type { ForwardingMode, PortSpec, SegmentSpec, VlanTag } from "./types.js";
 import type { Reply, Request, WorkerSetup } from "./protocol.js";
 
 const KINDS = { endpoint: abi.KIND_ENDPOINT, uplink: abi.KIND_UPLINK, host: abi.KIND_HOST } as const;
+const MODES: Record<ForwardingMode, number> = {
+	bridge: abi.MODE_BRIDGE,
+	private: abi.MODE_PRIVATE,
+	vepa: abi.MODE_VEPA,
+	passthru: abi.MODE_PASSTHRU,
+	source: abi.MODE_SOURCE,
+	"ipvlan-bridge": abi.MODE_IPVLAN,
+	"ipvlan-private": abi.MODE_IPVLAN_PRIVATE,
+	"ipvlan-vepa": abi.MODE_IPVLAN_VEPA,
+};
 const CONTROL_FILE = 0;
 
 class Loop {
@@ -110,7 +120,20 @@ class Loop {
 			case "removeSegment":
 				if (!this.#engine.core.segmentRemove(request.segment)) throw new Error("the segment still has ports");
 				return 0;
+			case "allowSource":
+				return this.#allowSource(request.segment, request.network, request.mac);
+			case "disallowSource": {
+				const { low, high } = macNumbers(request.mac);
+				this.#engine.core.sourceRemove(request.segment, low, high);
+				return 0;
+			}
 		}
+	}
+
+	#allowSource(segment: number, network: number, mac: string): number {
+		const { low, high } = macNumbers(mac);
+		if (this.#engine.core.sourceAdd(segment, network, low, high)) return 0;
+		throw new Error(`another network on this VLAN allows the source ${mac} already`);
 	}
 
 	#addPort(spec: PortSpec): number {
@@ -118,12 +141,14 @@ class Loop {
 		const { low, high } = macNumbers(spec.mac);
 		const segment = spec.kind === "uplink" ? 0 : spec.segment;
 		const network = spec.kind === "endpoint" ? spec.network : 0;
-		const port = core.portAdd(KINDS[spec.kind], abi.MODE_BRIDGE, segment, network, low, high, spec.mtuBytes);
+		const mode = spec.kind === "endpoint" ? MODES[spec.mode] : abi.MODE_BRIDGE;
+		const port = core.portAdd(KINDS[spec.kind], mode, segment, network, low, high, spec.mtuBytes);
 		if (port === 0) {
 			const exists = segment !== 0 && core.stationPort(segment, low, high) !== 0;
 			throw new Error(exists ? `MAC ${spec.mac} is already in use on this VLAN` : "no room for another port");
 		}
 		try {
+			if (spec.kind === "endpoint" && mode >= abi.MODE_IPVLAN) this.#assign(segment, port, spec.addresses ?? []);
 			this.#ring.setFile(port, spec.fd);
 		} catch (error) {
 			core.portClose(port);
@@ -133,6 +158,13 @@ class Loop {
 		this.#fds.set(port, spec.fd);
 		core.portStart(port);
 		return port;
+	}
+
+	#assign(segment: number, port: number, addresses: string[]): void {
+		for (const address of addresses) {
+			const [a, b, c, d] = ipNumbers(address);
+			if (!this.#engine.core.ipAdd(segment, a, b, c, d, port)) throw new Error(`address ${address} is already in use on this VLAN`);
+		}
 	}
 
 	#removePort(port: number, id: number): undefined {
