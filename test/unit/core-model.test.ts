@@ -273,4 +273,9 @@ for (const [name, file] of [
 	});
 }
 
+core("release build imports nothing but its memory", () => {
+	const imports = WebAssembly.Module.imports(compileCore(CORE_RELEASE));
+	assert.equal(imports, [{ module: "env", name: "memory", kind: "memory" }]);
+});
+
 core.run();
