@@ -85,8 +85,8 @@ const tci = fc.record({
 const frameTag = fc.tuple(tpid, tci).map(([type, rest]) => ({ tpid: type, ...rest }));
 const ethertype = fc.constantFrom(0x0800, 0x0806, 0x86dd, abi.ETHERTYPE_PAUSE, 0x88b5, 0x0026);
 const payloadBytes = fc.oneof(
-	{ weight: 6, arbitrary: fc.integer({ min: 46, max: 110 }) },
-	{ weight: 1, arbitrary: fc.constantFrom(46, 54, 58, 68, 72, 76, 100, 104, 108, 1500, 1504, 1508, 9000) },
+	{ weight: 24, arbitrary: fc.integer({ min: 46, max: 110 }) },
+	{ weight: 4, arbitrary: fc.constantFrom(46, 54, 58, 68, 72, 76, 100, 104, 108, 1500, 1504, 1508, 9000) },
 	{ weight: 1, arbitrary: fc.integer({ min: 0, max: abi.SLOT_CAPACITY - 40 }) },
 );
 const frameSpec = fc.record({
