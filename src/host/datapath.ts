@@ -75,6 +75,7 @@ class WorkerDatapath implements RunningDatapath {
 		this.#worker = new Worker(new URL("./worker.js", import.meta.url), {
 			workerData: setup,
 			transferList: [channel.port2],
+			execArgv: [], // flags of the program around us, such as --input-type, are not for this thread
 			// The heap holds a few objects for control messages; frames live in the shared memory.
 			resourceLimits: { maxOldGenerationSizeMb: 64 },
 		});
