@@ -1,0 +1,114 @@
+/**
+ * The documents as tests: examples that can be run, and names of files, functions and headings that must exist.
+ *
+ * A block marked `sh` is an example: its commands are run as they stand. A `text` block right behind it is what they print, where
+ * `...` stands for anything within a line, and alone on a line for any number of lines. Blocks with other marks are not run.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The checkout, seen from dist/test/support. */
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** Directories whose documents are the project's own. */
+const DOCUMENT_DIRECTORIES = [".", "docs", "docs/adr", "test"];
+
+/** A block of commands in a document. */
+export interface Example {
+	/** Heading that it stands below, for people. */
+	heading: string;
+	/** Line of its first command. */
+	line: number;
+	script: string;
+	/** What the document says that it prints; undefined: nothing is said. */
+	expected: string | undefined;
+}
+
+/** Paths of all documents, from the root of the checkout. */
+export function documents(): string[] {
+	return DOCUMENT_DIRECTORIES.flatMap((directory) => {
+		const names = readdirSync(join(ROOT, directory)).filter((name) => name.endsWith(".md"));
+		return names.sort().map((name) => posix.join(directory, name));
+	});
+}
+
+/** Text of a document. */
+export function readDocument(document: string): string {
+	return readFileSync(join(ROOT, document), "utf8");
+}
+
+/** The examples of a document, in their order. */
+export function examples(text: string): Example[] {
+	const found: Example[] = [];
+	const blocks = /^(?:#+ (?<heading>.*)|```(?<mark>\w*)\n(?<body>[\s\S]*?)^```)$/gm;
+	let heading = "";
+	let end = 0; // of the block before this one
+	for (const { groups = {}, index, 0: whole } of text.matchAll(blocks)) {
+		if (groups.heading !== undefined) heading = groups.heading;
+		const body = groups.body ?? "";
+		const line = text.slice(0, index).split("\n").length + 1;
+		const last = found.at(-1);
+		if (groups.mark === "sh") found.push({ heading, line, script: body, expected: undefined });
+		else if (groups.mark === "text" && last && text.slice(end, index).trim() === "") last.expected ??= body;
+		end = index + whole.length;
+	}
+	return found;
+}
+
+/** Whether an output is the one that is shown. How wide blanks are (columns fit their contents) and empty lines at the end do not matter. */
+export function isShown(expected: string, actual: string): boolean {
+	const lines = tidy(expected)
+		.split("\n")
+		.map((line) => {
+			if (line.trim() === "...") return "(?:.*\\n)*?";
+			return `${line.split("...").map(quoted).join(".*")}\\n`;
+		});
+	return new RegExp(`^${lines.join("")}$`).test(`${tidy(actual)}\n`);
+}
+
+function tidy(text: string): string {
+	return text
+		.replace(/[ \t]+$/gm, "")
+		.replace(/[ \t]+/g, " ")
+		.trimEnd();
+}
+
+function quoted(text: string): string {
+	return text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+}
+
+/** What a document names and the checkout does not have: files, functions (`path:name`), targets of links. */
+export function brokenReferences(document: string): string[] {
+	const text = readDocument(document);
+	const names = text.matchAll(
+		/(?<![\w./-])((?:assembly|bench|bin|docs|scripts|src|test)\/[\w./-]*\w)(?::([A-Za-z]\w*))?/g,
+	);
+	const links = text.matchAll(/\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)/g);
+	return [
+		...[...names].filter(([, path = "", name]) => !isThere(path, name)).map(([whole]) => whole),
+		...[...links].filter(([, path = "", anchor]) => !leadsSomewhere(document, path, anchor)).map(([whole]) => whole),
+	];
+}
+
+function isThere(path: string, name: string | undefined): boolean {
+	if (!existsSync(join(ROOT, path))) return false;
+	return name === undefined || new RegExp(`\\b${name}\\b`).test(readDocument(path));
+}
+
+function leadsSomewhere(document: string, path: string, anchor: string | undefined): boolean {
+	const target = path === "" ? document : posix.join(dirname(document), path);
+	if (!existsSync(join(ROOT, target))) return false;
+	return anchor === undefined || headingAnchors(readDocument(target)).includes(anchor);
+}
+
+/** Anchors of headings, as GitHub makes them. */
+function headingAnchors(text: string): string[] {
+	const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => heading);
+	return headings.map((heading) =>
+		heading
+			.toLowerCase()
+			.replace(/[^\w\- ]/g, "")
+			.replaceAll(" ", "-"),
+	);
+}
