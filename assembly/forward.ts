@@ -111,9 +111,9 @@ function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
       frame = pop(frame);
       bytes -= TAG_BYTES;
       inBand = bytes >= ETHERNET_BYTES + TAG_BYTES && isTpid(typeOf(frame));
-    } else if (load<u16>(owner, SEGMENT_UPLINK) && load<u8>(owner, SEGMENT_TAGS) == 0) {
-      return DROP_VLAN;
     }
+    // Also behind a priority tag, whole or half: on the wire it would be the VLAN of the frame.
+    if (isTpid(typeOf(frame)) && load<u16>(owner, SEGMENT_UPLINK) && load<u8>(owner, SEGMENT_TAGS) == 0) return DROP_VLAN;
   }
   if (kind == KIND_HOST) {
     return toWire(owner, slot, frame, bytes, priority, inBand, false) ? -1 : DROP_UNKNOWN;

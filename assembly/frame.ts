@@ -78,9 +78,9 @@ export function isOffloadValid(vnet: usize, bytes: u32): bool {
     const start = <u32>load<u16>(vnet, VNET_CSUM_START);
     if (start < ETHERNET_BYTES || start + <u32>load<u16>(vnet, VNET_CSUM_OFFSET) + 2 > bytes) return false;
   }
-  if (gsoType == 0) return true;
+  if (load<u8>(vnet, 1) == 0) return true;
   // 1 TCPv4, 3 UDP (fragments), 4 TCPv6, 5 UDP (datagrams)
-  if (gsoType == 2 || gsoType > 5) return false;
+  if (gsoType == 0 || gsoType == 2 || gsoType > 5) return false;
   if (!(flags & VNET_F_NEEDS_CSUM)) return false;
   return load<u16>(vnet, VNET_GSO_SIZE) != 0 && <u32>load<u16>(vnet, VNET_HDR_LEN) <= bytes;
 }

@@ -92,14 +92,11 @@ function isInstalled() {
 async function install() {
 	console.error("vlane: installing the packages of package-lock.json (once)");
 	const npm = process.env.npm_execpath ?? join(dirname(process.execPath), "npm");
-	// Not `npm ci`: it refuses a lock file that lacks the packages of foreign platforms, which some registries do not
-	// carry. --no-save keeps the lock file as it is; --include=dev brings the compilers even where NODE_ENV=production
-	// hides them.
-	const argv = [npm, "install", "--no-save", "--include=dev", "--no-audit", "--no-fund"];
+	const argv = [npm, "ci", "--include=dev", "--no-audit", "--no-fund"];
 	const status = await node(argv, ["inherit", 2, 2]);
 	if (status === 0 && isInstalled()) return;
 	fail(
-		`npm install failed (status ${status}): packages come from the registry that \`npm config get registry\` names; ` +
+		`npm ci failed (status ${status}): packages come from the registry that \`npm config get registry\` names; ` +
 			"check the network, then run this again",
 		status || 1,
 	);
