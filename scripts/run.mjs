@@ -92,6 +92,7 @@ function isInstalled() {
 async function install() {
 	console.error("vlane: installing the packages of package-lock.json (once)");
 	const npm = process.env.npm_execpath ?? join(dirname(process.execPath), "npm");
+	// The compilers too, even where NODE_ENV=production hides them.
 	const argv = [npm, "ci", "--include=dev", "--no-audit", "--no-fund"];
 	const status = await node(argv, ["inherit", 2, 2]);
 	if (status === 0 && isInstalled()) return;
