@@ -5,7 +5,7 @@ import { AddressSpace } from "./ipam.js";
 import type { Lifetimes } from "./lifetimes.js";
 import type { Log } from "./log.js";
 import type { State } from "./state.js";
-import type { EndpointRecord, NetworkRecord } from "./types.js";
+import type { EndpointRecord, IpamConfig, NetworkRecord } from "./types.js";
 
 export interface Context {
 	state: State;
@@ -25,6 +25,11 @@ export class Spaces {
 		this.#byKey.set(key, space);
 		return space;
 	}
+}
+
+/** The subnets whose addresses we hand out ourselves: those of Docker's networks are Docker's to give. */
+export function managedPools(network: NetworkRecord): IpamConfig[] {
+	return network.owner === undefined ? network.ipam : [];
 }
 
 /** Endpoints of one network. */

@@ -142,7 +142,8 @@ function setIpv6(ifname: string, enable: boolean): void {
 	}
 }
 
-function destroyOnError(fd: number, body: () => void): void {
+/** Runs `body`; when it throws, the TAP is destroyed before the error goes on. */
+export function destroyOnError(fd: number, body: () => void): void {
 	try {
 		body();
 	} catch (error) {
@@ -151,7 +152,8 @@ function destroyOnError(fd: number, body: () => void): void {
 	}
 }
 
-function withNetns<T>(netnsPath: string, body: (netlink: Rtnetlink) => T): T {
+/** Runs `body` with a netlink socket of another namespace. @throws SysError */
+export function withNetns<T>(netnsPath: string, body: (netlink: Rtnetlink) => T): T {
 	const netnsFd = openNetns(netnsPath);
 	try {
 		return inNetns(netnsFd, () => withRtnetlink(body));

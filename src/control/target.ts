@@ -1,6 +1,6 @@
 /**
  * Targets: how the network namespace of an endpoint is named (`pid:N`, `netns:/run/netns/NAME`), reached and
- * recognised.
+ * recognised. `sandbox:PATH` names a namespace of Docker's (sandbox.ts); users can not.
  */
 import { readFileSync } from "node:fs";
 import { basename, isAbsolute } from "node:path";
@@ -26,7 +26,7 @@ export function isTargetText(text: string): boolean {
 
 /** Path of the namespace that `target` (already checked) names. */
 export function targetPath(target: string): string {
-	return target.startsWith("pid:") ? `/proc/${target.slice(4)}/ns/net` : target.slice("netns:".length);
+	return target.startsWith("pid:") ? `/proc/${target.slice(4)}/ns/net` : target.slice(target.indexOf(":") + 1);
 }
 
 /** The process that a `pid:N` target lives and dies with; undefined for the others. */

@@ -23,6 +23,8 @@ export interface NetworkRecord {
 	parent: ParentRef | null;
 	/** True when this network's sub-interface TAP was made by us (Decision 2). */
 	createdLink: boolean;
+	/** Docker Engine's network: it decides over its name, its addresses and its life. Absent: our own. */
+	owner?: "docker";
 }
 
 export interface IpamConfig {
@@ -47,11 +49,11 @@ export interface EndpointRecord {
 	networkId: string;
 	/** Name of the container or target; unique within the network. */
 	name: string;
-	/** How the network namespace is reached: `pid:N`, `netns:/path`. */
+	/** How the network namespace is reached: `pid:N`, `netns:/path`; `sandbox:/path`: see sandbox.ts. */
 	target: string;
 	/** Identity of the namespace, `dev:inode` of /proc/PID/ns/net, so that a recycled pid is noticed. */
 	netnsId: string;
-	/** Interface name inside the namespace. */
+	/** Interface name inside the namespace; of a sandbox's: in the host's namespace, before Docker renames it. */
 	ifname: string;
 	mac: string;
 	/** CIDR with the subnet's prefix length. */

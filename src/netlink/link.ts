@@ -21,6 +21,7 @@ const IFLA_MASTER = 10;
 const IFLA_TXQLEN = 13;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_PROMISCUITY = 30;
@@ -68,6 +69,8 @@ export interface Link {
 	promiscuity: number;
 	/** Frames that wait in it at most. */
 	txQueueLength: number;
+	/** Free text that goes with the link into other namespaces; empty when it has none. */
+	alias: string;
 }
 
 /** What `setLink` can change; what is absent stays. */
@@ -79,6 +82,7 @@ export interface LinkChange {
 	/** Namespace to move the link to. */
 	netnsFd?: number;
 	txQueueLength?: number;
+	alias?: string;
 }
 
 function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
@@ -120,6 +124,9 @@ export function setLinkBody(index: number, change: LinkChange): { header: Buffer
 	}
 	if (change.txQueueLength !== undefined) {
 		attributes.push([IFLA_TXQLEN, u32(change.txQueueLength)]);
+	}
+	if (change.alias !== undefined) {
+		attributes.push([IFLA_IFALIAS, text(change.alias)]);
 	}
 	const header = ifinfomsg(index, change.up ? IFF_UP : 0, change.up === undefined ? 0 : IFF_UP);
 	return { header, attributes };
@@ -179,5 +186,6 @@ export function decodeLink(payload: Buffer): Link | undefined {
 		linkIndex: number(IFLA_LINK),
 		promiscuity: number(IFLA_PROMISCUITY),
 		txQueueLength: number(IFLA_TXQLEN),
+		alias: readText(attributes.get(IFLA_IFALIAS) ?? Buffer.alloc(0)),
 	};
 }
