@@ -1,6 +1,6 @@
 /**
  * The optional `raw-socket` package: IPv4 and IPv6 raw sockets, used for echo requests only (it can not carry Ethernet
- * frames). It is built with a compiler when it is installed, so it may be missing.
+ * frames). It is built with a compiler when it is installed, so it may be missing; then a socket of the C library serves.
  */
 import { CliError } from "./errors.js";
 
@@ -28,24 +28,28 @@ interface RawSocketModule {
 
 const PACKAGE = "raw-socket";
 
-/** Loads the package; a socket is then opened in the current network namespace. @throws CliError when it is missing */
+/** Loads what there is; a socket is then opened in the current network namespace. */
 export async function loadRawSocket(): Promise<(family: 4 | 6) => RawSocket> {
-	let raw: RawSocketModule;
-	try {
-		raw = ((await import(PACKAGE)) as { default: RawSocketModule }).default;
-	} catch {
-		throw new CliError(
-			`the optional package ${PACKAGE} is missing or not built; get it with: npm rebuild ${PACKAGE} (needs a compiler)`,
-		);
-	}
+	const open = await loadPackage();
 	return (family) => {
 		try {
-			return raw.createSocket({
-				protocol: family === 4 ? raw.Protocol.ICMP : raw.Protocol.ICMPv6,
-				addressFamily: family === 4 ? raw.AddressFamily.IPv4 : raw.AddressFamily.IPv6,
-			});
+			return open(family);
 		} catch (error) {
 			throw new CliError(`raw socket for IPv${family}: ${(error as Error).message}; needs CAP_NET_RAW: run as root`);
 		}
 	};
+}
+
+async function loadPackage(): Promise<(family: 4 | 6) => RawSocket> {
+	let raw: RawSocketModule;
+	try {
+		raw = ((await import(PACKAGE)) as { default: RawSocketModule }).default;
+	} catch {
+		return (await import("./icmpsocket.js")).openIcmpSocket;
+	}
+	return (family) =>
+		raw.createSocket({
+			protocol: family === 4 ? raw.Protocol.ICMP : raw.Protocol.ICMPv6,
+			addressFamily: family === 4 ? raw.AddressFamily.IPv4 : raw.AddressFamily.IPv6,
+		});
 }

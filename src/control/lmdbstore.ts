@@ -1,9 +1,10 @@
 /** The store on disk: one LMDB file in the state directory, which one daemon at a time may have open. */
 
 import { closeSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
-import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { open, type RootDatabase } from "lmdb";
+import { isErrno } from "../sys/errno.js";
+import * as libc from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
 import { type Batch, type Entry, SCHEMA_VERSION, type Store } from "./store.js";
 
@@ -20,11 +21,11 @@ const MAGIC_OFFSET_BYTES = 24;
  * system errors
  */
 export async function openLmdbStore(stateDir: string): Promise<Store> {
-	const lock = await lockDirectory(stateDir);
+	const lock = lockDirectory(stateDir);
 	try {
 		return await LmdbStore.open(stateDir, lock);
 	} catch (error) {
-		lock.close();
+		libc.close(lock);
 		if (error instanceof VlaneError) throw error;
 		throw new VlaneError("internal", `cannot open state directory ${stateDir}: ${reason(error)}`, { cause: error });
 	}
@@ -37,10 +38,11 @@ export async function openLmdbStore(stateDir: string): Promise<Store> {
 class LmdbStore implements Store {
 	private constructor(
 		readonly database: RootDatabase<string, string>,
-		readonly lock: Server,
+		/** Descriptor of the directory's lock. */
+		readonly lock: number,
 	) {}
 
-	static async open(stateDir: string, lock: Server): Promise<LmdbStore> {
+	static async open(stateDir: string, lock: number): Promise<LmdbStore> {
 		const path = join(stateDir, FILE_NAME);
 		refuseForeignFile(path);
 		// The umask because LMDB makes its files 0664.
@@ -100,7 +102,7 @@ class LmdbStore implements Store {
 
 	async close(): Promise<void> {
 		await this.database.close();
-		await new Promise((resolve) => this.lock.close(resolve));
+		libc.close(this.lock);
 	}
 }
 
@@ -122,36 +124,31 @@ function refuseForeignFile(path: string): void {
 }
 
 /**
- * Takes the directory for this process: binds a socket in the abstract namespace (unix(7)) named after the directory's
- * inode. The kernel drops it with the process, however it ends, so that nothing stale is ever left.
+ * Takes the directory for this process: flock(2) on the directory itself. The kernel drops it with the process, however
+ * it ends, so that nothing stale is ever left; it holds across namespaces, as the directory does.
+ * @returns descriptor that holds the lock until it is closed
  */
-async function lockDirectory(stateDir: string): Promise<Server> {
-	let identity: string;
+function lockDirectory(stateDir: string): number {
 	try {
 		mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-		const { dev, ino } = statSync(stateDir, { bigint: true });
-		identity = `${dev}:${ino}`;
+		const fd = libc.open(stateDir, libc.O_RDONLY | libc.O_CLOEXEC);
+		try {
+			libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB, stateDir);
+			return fd;
+		} catch (error) {
+			libc.close(fd);
+			throw error;
+		}
 	} catch (error) {
-		throw new VlaneError("internal", `cannot use state directory ${stateDir}: ${reason(error)}`, { cause: error });
+		const isTaken = isErrno(error, "EAGAIN");
+		throw new VlaneError(
+			isTaken ? "conflict" : "internal",
+			isTaken
+				? `state directory ${stateDir} is in use by another vlane daemon; stop it or use another --state-dir`
+				: `cannot use state directory ${stateDir}: ${reason(error)}`,
+			{ cause: error },
+		);
 	}
-	const server = createServer((connection) => connection.destroy());
-	server.unref();
-	await new Promise<void>((resolve, reject) => {
-		server.once("error", (error: NodeJS.ErrnoException) => {
-			const isTaken = error.code === "EADDRINUSE";
-			reject(
-				new VlaneError(
-					isTaken ? "conflict" : "internal",
-					isTaken
-						? `state directory ${stateDir} is in use by another vlane daemon; stop it or use another --state-dir`
-						: `cannot lock state directory ${stateDir}: ${reason(error)}`,
-					{ cause: error },
-				),
-			);
-		});
-		server.listen(`\0vlane-state-${identity}`, resolve);
-	});
-	return server;
 }
 
 function reason(error: unknown): string {

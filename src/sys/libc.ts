@@ -71,6 +71,9 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 export const MADV_HUGEPAGE = 14;
 
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
 export const SIG_DFL = 0;
 export const SIG_IGN = 1;
 
@@ -91,6 +94,7 @@ const c = {
 	writeAt: lib.func("write", "long", ["int", "uintptr_t", "size_t"]),
 	readvAt: lib.func("readv", "long", ["int", "uintptr_t", "int"]),
 	writevAt: lib.func("writev", "long", ["int", "uintptr_t", "int"]),
+	sendmmsgAt: lib.func("sendmmsg", "int", ["int", "uintptr_t", "uint", "int"]),
 	recvmsgAt: lib.func("recvmsg", "long", ["int", "uintptr_t", "int"]),
 	pollAt: lib.func("poll", "int", ["uintptr_t", "ulong", "int"]),
 	ioctlPointer: lib.func("ioctl", "int", ["int", "ulong", "void *"]),
@@ -102,7 +106,10 @@ const c = {
 	getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
 	send: lib.func("send", "long", ["int", "void *", "size_t", "int"]),
 	recv: lib.func("recv", "long", ["int", "void *", "size_t", "int"]),
+	sendto: lib.func("sendto", "long", ["int", "void *", "size_t", "int", "void *", "uint"]),
+	recvfrom: lib.func("recvfrom", "long", ["int", "void *", "size_t", "int", "void *", "void *"]),
 	poll: lib.func("poll", "int", ["void *", "ulong", "int"]),
+	flock: lib.func("flock", "int", ["int", "int"]),
 	eventfd: lib.func("eventfd", "int", ["uint", "int"]),
 	mmap: lib.func("mmap", "intptr_t", ["uintptr_t", "size_t", "int", "int", "int", "int64_t"]),
 	munmap: lib.func("munmap", "int", ["uintptr_t", "size_t"]),
@@ -166,6 +173,14 @@ export const recv = (fd: number, buffer: Memory, flags: number): number => c.rec
 /** send(2); `flags` are MSG_*. */
 export const send = (fd: number, buffer: Memory, flags: number): number => c.send(fd, buffer, buffer.length, flags);
 
+/** sendto(2) with a raw `struct sockaddr_*`; `flags` are MSG_*. */
+export const sendto = (fd: number, buffer: Memory, flags: number, sockaddr: Memory): number =>
+	c.sendto(fd, buffer, buffer.length, flags, sockaddr, sockaddr.length);
+
+/** recvfrom(2); the sender's `struct sockaddr_*` is written to `sockaddr`, as much of it as fits. */
+export const recvfrom = (fd: number, buffer: Memory, flags: number, sockaddr: Memory): number =>
+	c.recvfrom(fd, buffer, buffer.length, flags, sockaddr, Uint32Array.of(sockaddr.length));
+
 /** poll(2) on an array of `struct pollfd` (8 bytes each: i32 fd, i16 events, i16 revents). */
 export const poll = (pollfds: Memory, timeoutMs: number): number => c.poll(pollfds, pollfds.length / 8, timeoutMs);
 
@@ -183,6 +198,9 @@ export const readvAt: (fd: number, iovAddress: number, count: number) => number 
 
 /** writev(2) with `count` iovecs at an address. */
 export const writevAt: (fd: number, iovAddress: number, count: number) => number = c.writevAt;
+
+/** sendmmsg(2) with `count` `struct mmsghdr` at an address; returns how many were sent. */
+export const sendmmsgAt: (fd: number, address: number, count: number, flags: number) => number = c.sendmmsgAt;
 
 /** recvmsg(2) with a `struct msghdr` at an address. */
 export const recvmsgAt: (fd: number, msghdrAddress: number, flags: number) => number = c.recvmsgAt;
@@ -227,6 +245,11 @@ export function ioctl(fd: number, request: number, arg: Memory | number, call: s
 /** fcntl(2) with a numeric argument. */
 export function fcntl(fd: number, command: number, arg = 0): number {
 	return check(c.fcntl(fd, command, arg), "fcntl", `fd ${fd}`);
+}
+
+/** flock(2): `operation` is LOCK_EX, with LOCK_NB it fails with EAGAIN instead of waiting. Ends with the open file. */
+export function flock(fd: number, operation: number, object: string): void {
+	check(c.flock(fd, operation), "flock", object);
 }
 
 /** socket(2). `capability` is what this kind of socket needs, for errors. */
