@@ -41,10 +41,13 @@ export class Endpoints {
 	 */
 	async make(network: NetworkRecord, target: Target, wish: EndpointWish, undo: Undo): Promise<EndpointRecord> {
 		const { state, fabric, spaces, log } = this.context;
+		if (network.owner === "docker") {
+			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; use docker network connect`);
+		}
 		fabric.checkUsable(network);
 		this.#checkFree(network, target, wish.name);
 		checkEndpointAddresses(network.ipam, wish);
-		const mac = this.#chooseMac(network, wish);
+		const mac = this.chooseMac(network, wish);
 		const ifname = chooseIfname(target.path, wish.ifname);
 		const space = spaces.of(network);
 		const allocate = (family: 4 | 6, requested: string | undefined) => {
@@ -142,8 +145,12 @@ export class Endpoints {
 		}
 	}
 
-	/** The given address, or a stable one; unique on the wire that the network is on. */
-	#chooseMac(network: NetworkRecord, wish: EndpointWish): string {
+	/**
+	 * The given address, or a stable one; unique on the wire that the network is on.
+	 * @param seed together with the wish's name, what a stable address is derived from
+	 * @throws VlaneError invalid, conflict
+	 */
+	chooseMac(network: NetworkRecord, wish: Pick<EndpointWish, "name" | "mac">, seed = network.name): string {
 		const { state, fabric } = this.context;
 		const key = segmentKey(network);
 		const taken = new Map<string, string>();
@@ -154,7 +161,7 @@ export class Endpoints {
 		}
 		const parentMac = fabric.parentMac(network);
 		if (parentMac) taken.set(parentMac, `parent interface ${network.parent?.link}`);
-		if (wish.mac === undefined) return stableMac(state.hostId, network.name, wish.name, taken);
+		if (wish.mac === undefined) return stableMac(state.hostId, seed, wish.name, taken);
 		const mac = parseMac(wish.mac);
 		const holder = taken.get(mac);
 		if (holder)

@@ -14,6 +14,7 @@ import { VlaneError } from "./errors.js";
 import { keepDevice, openEndpointInterface, openHostInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { parentKey } from "./parent.js";
+import { createSandboxInterface, deleteSandboxInterface, isSandbox, openSandboxInterface } from "./sandbox.js";
 import { isTargetAlive, targetPath } from "./target.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
 import { withUndo } from "./undo.js";
@@ -123,7 +124,7 @@ export class Fabric {
 		const segment = this.#segmentOf(network);
 		const attached: Attached = { endpoint, network, segment, persistent: restored, problem: "" };
 		if (restored) await this.#reopen(attached);
-		else await this.#open(attached);
+		else await this.#open(attached, true);
 		this.#attached.set(endpoint.id, attached);
 	}
 
@@ -140,7 +141,10 @@ export class Fabric {
 		const attached = this.#attached.get(id);
 		if (!attached) return;
 		this.#attached.delete(id);
-		if (!attached.open) return;
+		if (!attached.open) {
+			if (isSandbox(attached.endpoint.target)) deleteSandboxInterface(this.netlink, attached.endpoint);
+			return;
+		}
 		const uplink = attached.segment.raised?.uplink;
 		if (uplink && isUntagged(attached.segment)) this.#uplinks.dropMac(uplink, attached.endpoint.mac);
 		try {
@@ -318,7 +322,7 @@ export class Fabric {
 
 	async #reopen(attached: Attached): Promise<void> {
 		try {
-			await this.#open(attached);
+			await this.#open(attached, false);
 			attached.problem = "";
 		} catch (error) {
 			attached.problem = messageOf(error);
@@ -326,12 +330,15 @@ export class Fabric {
 		}
 	}
 
-	async #open(attached: Attached): Promise<void> {
+	async #open(attached: Attached, isNew: boolean): Promise<void> {
 		const { endpoint, network, segment, persistent } = attached;
 		const raised = segment.raised;
 		if (!raised) throw new VlaneError("internal", `network ${network.name} is not raised`);
 		const { mac, mtuBytes } = endpoint;
-		const fd = openEndpointInterface(targetPath(endpoint.target), { ...endpoint, persist: persistent });
+		const sandboxed = isSandbox(endpoint.target) && (isNew ? createSandboxInterface : openSandboxInterface);
+		const fd = sandboxed
+			? sandboxed(this.netlink, endpoint)
+			: openEndpointInterface(targetPath(endpoint.target), { ...endpoint, persist: persistent });
 		await withUndo(async (undo) => {
 			const name = `${network.name}/${endpoint.name}`;
 			const open = await this.#addPort(fd, () =>

@@ -1,5 +1,5 @@
 /** Networks: `vlane network create|ls|inspect|rm|prune`. */
-import { type Context, endpointsOf } from "./context.js";
+import { type Context, endpointsOf, managedPools } from "./context.js";
 import { VlaneError } from "./errors.js";
 import { segmentKey } from "./fabric.js";
 import { isValidIfname } from "./interface.js";
@@ -21,13 +21,26 @@ export class Networks {
 	 * Everything is checked first, in memory; then the kernel side is made; then the record is written.
 	 * @throws VlaneError, SysError; nothing is left behind then
 	 */
-	async create(body: CreateNetworkBody): Promise<NetworkRecord> {
+	create(body: CreateNetworkBody): Promise<NetworkRecord> {
+		return this.#make(this.#plan(body));
+	}
+
+	/**
+	 * Makes a network that Docker Engine has given its id and its addresses. It is named after its id: Docker does not
+	 * tell its name.
+	 * @throws VlaneError, SysError; nothing is left behind then
+	 */
+	createForDocker(id: string, body: Omit<CreateNetworkBody, "Name">, addresses: ResolvedIpam): Promise<NetworkRecord> {
+		const planned = this.#plan({ ...body, Name: `docker-${id.slice(0, 12)}` }, addresses);
+		return this.#make({ ...planned, id, owner: "docker" });
+	}
+
+	async #make(network: NetworkRecord): Promise<NetworkRecord> {
 		const { state, fabric, spaces, log } = this.context;
-		const network = this.#plan(body);
 		await withUndo(async (undo) => {
 			const space = spaces.of(network);
 			undo.add(() => space.removeNetwork(network.id));
-			for (const config of network.ipam) space.addPool(network.id, config, network.name);
+			for (const config of managedPools(network)) space.addPool(network.id, config, network.name);
 			await fabric.attachNetwork(network, false);
 			undo.add(() => fabric.detachNetwork(network));
 			await state.networks.put(network);
@@ -46,9 +59,16 @@ export class Networks {
 		return resolveRef(this.context.state.networks.all(), ref);
 	}
 
-	/** @throws VlaneError notFound, conflict when it has endpoints */
-	async remove(ref: string): Promise<void> {
+	/**
+	 * @param force also when it is Docker's, which may have forgotten it
+	 * @throws VlaneError notFound, forbidden (Docker's), conflict when it has endpoints
+	 */
+	async remove(ref: string, force = false): Promise<void> {
 		const network = this.find(ref);
+		if (network.owner === "docker" && !force) {
+			const remedy = `remove it with docker network rm ${network.id.slice(0, 12)}, or with --force when Docker has lost it`;
+			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; ${remedy}`);
+		}
 		const endpoints = endpointsOf(this.context.state, network.id);
 		if (endpoints.length > 0) {
 			const list = endpoints.map(({ name, id }) => `name:"${name}" id:"${id.slice(0, 12)}"`).join(", ");
@@ -73,7 +93,7 @@ export class Networks {
 		const { state } = this.context;
 		const unused = state.networks
 			.all()
-			.filter((network) => endpointsOf(state, network.id).length === 0)
+			.filter((network) => network.owner === undefined && endpointsOf(state, network.id).length === 0)
 			.filter((network) => labels.every((label) => hasLabel(network, label)));
 		for (const network of unused) await this.remove(network.id);
 		return unused.map((network) => network.name);
@@ -91,7 +111,7 @@ export class Networks {
 			EnableIPv4: network.enableIPv4,
 			EnableIPv6: network.enableIPv6,
 			IPAM: {
-				Driver: "default",
+				Driver: network.owner ?? "default",
 				Options: {},
 				Config: network.ipam.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
 					Subnet: subnet,
@@ -115,7 +135,7 @@ export class Networks {
 	}
 
 	/** Checks a request and decides everything that it leaves open; changes nothing. */
-	#plan(body: CreateNetworkBody): NetworkRecord {
+	#plan(body: CreateNetworkBody, addresses?: ResolvedIpam): NetworkRecord {
 		const { state } = this.context;
 		checkNetworkName(body.Name);
 		if (state.networks.all().some(({ name }) => name === body.Name)) {
@@ -135,7 +155,7 @@ export class Networks {
 			name: body.Name,
 			driver,
 			created: new Date().toISOString(),
-			...this.#planAddresses(body),
+			...(addresses ?? this.#planAddresses(body)),
 			// Without a parent there is nowhere to go, so nothing may pretend that there is.
 			internal: parent === null || (body.Internal ?? false),
 			options: body.Options ?? {},

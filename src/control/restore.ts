@@ -4,9 +4,10 @@
  */
 import { mustParseCidr } from "./cidr.js";
 import type { Containers } from "./containers.js";
-import { type Context, endpointsOf } from "./context.js";
+import { type Context, endpointsOf, managedPools } from "./context.js";
 import type { Endpoints } from "./endpoints.js";
 import { messageOf } from "./log.js";
+import { findSandboxInterface, isJoined, isSandbox, sweepSandboxInterfaces } from "./sandbox.js";
 import { isTargetAlive, processStart } from "./target.js";
 import type { EndpointRecord, NetworkRecord } from "./types.js";
 
@@ -15,7 +16,14 @@ export async function restore(context: Context, endpoints: Endpoints, containers
 	const { state } = context;
 	for (const network of byAge(state.networks.all())) {
 		await restoreNetwork(context, network);
-		for (const endpoint of endpointsOf(state, network.id)) await restoreEndpoint(context, endpoints, network, endpoint);
+		for (const endpoint of endpointsOf(state, network.id)) {
+			const restoreIt = isSandbox(endpoint.target) ? restoreSandbox : restoreEndpoint;
+			await restoreIt(context, endpoints, network, endpoint);
+		}
+	}
+	const known = new Set(state.endpoints.all().map(({ ifname }) => ifname));
+	for (const name of sweepSandboxInterfaces(context.fabric.netlink, known)) {
+		context.log.info("leftover interface deleted", { name });
 	}
 	for (const endpoint of state.endpoints.all()) {
 		if (!state.networks.get(endpoint.networkId)) await state.endpoints.del(endpoint.id);
@@ -43,12 +51,36 @@ async function restoreNetwork({ spaces, fabric, log }: Context, network: Network
 	await fabric.attachNetwork(network, true);
 	fabric.keepNetwork(network);
 	try {
-		for (const config of network.ipam) spaces.of(network).addPool(network.id, config, network.name);
+		for (const config of managedPools(network)) spaces.of(network).addPool(network.id, config, network.name);
 	} catch (error) {
 		log.error("network has no addresses", { network: network.name, error: messageOf(error) });
 	}
 	const { State, Detail } = fabric.status(network);
 	if (State === "degraded") log.warn("network is degraded", { network: network.name, detail: Detail });
+}
+
+/**
+ * An endpoint of Docker's. One without container yet, and one whose interface is in the host's namespace, may be in the
+ * middle of a start: they are kept for Docker to go on with.
+ */
+async function restoreSandbox(
+	context: Context,
+	endpoints: Endpoints,
+	network: NetworkRecord,
+	endpoint: EndpointRecord,
+): Promise<void> {
+	if (!isJoined(endpoint.target)) return;
+	const { state, fabric, lifetimes, log } = context;
+	const found = findSandboxInterface(fabric.netlink, endpoint);
+	if (!found) {
+		await endpoints.release(endpoint);
+		return;
+	}
+	const here = { ...endpoint, netnsId: found.netnsId ?? "" };
+	await state.endpoints.put(here);
+	await fabric.attachEndpoint(network, here, true);
+	if (found.netnsId !== undefined) lifetimes.watch(here.target, here.netnsId);
+	log.info("endpoint restored", { network: network.name, endpoint: endpoint.name });
 }
 
 async function restoreEndpoint(

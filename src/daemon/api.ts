@@ -82,8 +82,8 @@ function networkRoutes({ networks, endpoints, containers }: Services): Route[] {
 			return ok({ NetworksDeleted: await networks.prune(Filters?.label ?? []) });
 		}),
 		route("GET", "/networks/{ref}", ({ ref }) => ok(networks.describe(networks.find(ref)))),
-		route("DELETE", "/networks/{ref}", async ({ ref }) => {
-			await networks.remove(ref);
+		route("DELETE", "/networks/{ref}", async ({ ref, query }) => {
+			await networks.remove(ref, isSet(query, "force"));
 			return DONE;
 		}),
 		route("POST", "/networks/{ref}/connect", async ({ ref, body }) => {

@@ -181,6 +181,7 @@ netlink("a link is read from its attributes; what a bridge says about it is not 
 		linkIndex: 7,
 		promiscuity: 2,
 		txQueueLength: 5000,
+		alias: "",
 	});
 	payload[0] = 7; // AF_BRIDGE
 	assert.is(decodeLink(payload), undefined);

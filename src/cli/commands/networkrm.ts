@@ -10,7 +10,7 @@ export async function run({ args, flags, host }: Invocation): Promise<number> {
 	const client = new Client(host);
 	return await forEachArgument(args, async (reference) => {
 		try {
-			await client.delete(resource("networks", reference));
+			await client.delete(resource("networks", reference, flags.bool("force") ? "?force=1" : ""));
 			return true;
 		} catch (error) {
 			if (flags.bool("force") && error instanceof DaemonError && error.status === NOT_FOUND) return false;
