@@ -1,11 +1,12 @@
 /**
  * The binary interface of the packet core: every offset, size and code that the core and its host must agree on.
  *
- * This one file is compiled by both compilers, AssemblyScript and TypeScript, so there is nothing to keep in step. Therefore it
- * may hold nothing but numeric constants. All addresses are byte offsets in the linear memory; all integers are little endian.
+ * This one file is compiled by both compilers, AssemblyScript and TypeScript, so there is nothing to keep in step.
+ * Therefore it may hold nothing but numeric constants. All addresses are byte offsets in the linear memory; all
+ * integers are little endian.
  *
  *   0        4096      8192 ...
- *   | unused | HEADER  | ring | SQEs | ports | segments | VLAN tables | FDB | IPs | IPs | slot lists | RX | TX | slots ... |
+ *   | unused | HEADER  | ring | SQEs | ports | segments | VLAN tables | FDB | IPs | slot lists | RX | TX | slots |
  *
  * The core computes where each region begins (`init`) and writes it to the header; the host only reads it there.
  */
@@ -123,7 +124,8 @@ export const SEGMENT_SOURCES = 22; // u16, number of endpoints in source mode
 export const SEGMENT_IPVLANS = 24; // u16, number of ipvlan endpoints
 
 // ---- VLAN table: u16[2][4096], indexed by TPID (0: 0x8100, 1: 0x88a8) and VID.
-// 0: nobody; below 0x8000: segment; else 0x8000 | number of the table for the inner tag. Entry [0][0] is for frames without a tag.
+// 0: nobody; below 0x8000: segment; else 0x8000 | number of the table for the inner tag. Entry [0][0] is for frames
+// without a tag.
 export const TABLE_BYTES = 16384;
 export const TABLE_STACKED = 0x8000;
 
@@ -133,7 +135,8 @@ export const VID_MAX = 4094;
 export const ETHERTYPE_PAUSE = 0x8808;
 
 // ---- FDB entry: u64 key (fid << 48 | MAC), u64 value (port).
-// Keys with FDB_SOURCE in the fid are the allowed sources of a network in source mode; their value is the network's number.
+// Keys with FDB_SOURCE in the fid are the allowed sources of a network in source mode; their value is the network's
+// number.
 export const FDB_ENTRY_BYTES = 16;
 export const FDB_SOURCE = 0x8000;
 
@@ -170,7 +173,8 @@ export const RX_SLOT = 2; // u16
 export const RX_LENGTH = 4; // u32, bytes of the frame, vnet header not counted
 export const RX_TAG = 8; // u32, outer tag that the kernel stripped: tpid << 16 | tci; 0: none
 
-// ---- Transmit descriptor: out to the host (or the ring). The bytes are [HEAD, HEAD+HEAD_LENGTH) followed by [BODY, BODY+BODY_LENGTH).
+// ---- Transmit descriptor: out to the host (or the ring). The bytes are [HEAD, HEAD+HEAD_LENGTH) followed by [BODY,
+// BODY+BODY_LENGTH).
 export const TX_BYTES = 32;
 export const TX_PORT = 0; // u16
 export const TX_SLOT = 2; // u16

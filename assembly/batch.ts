@@ -22,9 +22,9 @@ export function batchPrepare(count: u32): u32 {
 }
 
 /**
- * Forwards the first `count` RX descriptors, whose port, length and tag the host has filled in, and takes the other slots back.
- * Answers the number of TX descriptors. With more copies than the TX queue holds, `rxPending` is not 0: send these, `batchDone`,
- * and call again with `count` 0.
+ * Forwards the first `count` RX descriptors, whose port, length and tag the host has filled in, and takes the other
+ * slots back. Answers the number of TX descriptors. With more copies than the TX queue holds, `rxPending` is not 0:
+ * send these, `batchDone`, and call again with `count` 0.
  */
 export function batchForward(count: u32): u32 {
   if (count) {

@@ -1,29 +1,33 @@
 /**
- * A frame's way through the core, top to bottom: a batch of received descriptors becomes a queue of transmit descriptors.
+ * A frame's way through the core, top to bottom: a batch of received descriptors becomes a queue of transmit
+ * descriptors.
  *
  *   RX queue --> sane? --> which segment? (outer tag, table) --> endpoint: bridge rules --> TX queue
  *                                                            --> uplink:   station or group
  *                                                            --> host TAP: the wire, nothing else
  *
- * The rules are those of the kernel's macvlan in bridge mode (drivers/net/macvlan.c: macvlan_handle_frame, macvlan_multicast_rx,
- * macvlan_queue_xmit), with 802.1Q in front of them:
- *   - endpoints of one network reach each other directly; whatever else they send leaves on the wire, even for the parent's own
- *     MAC, which is why a container can not talk to its host;
- *   - a group frame from an endpoint goes to its siblings and to the wire; a group frame from the wire goes to all, except to the
- *     siblings of the station that sent it, if that is one of ours: they saw it on its way out;
+ * The rules are those of the kernel's macvlan (drivers/net/macvlan.c: macvlan_handle_frame, macvlan_multicast_rx,
+ * macvlan_queue_xmit) and layer-2 ipvlan (drivers/net/ipvlan/ipvlan_core.c), with 802.1Q in front of them. In bridge
+ * mode:
+ *   - endpoints of one network reach each other directly; whatever else they send leaves on the wire, even for the
+ *     parent's own MAC, which is why a container can not talk to its host;
+ *   - a group frame from an endpoint goes to its siblings and to the wire; a group frame from the wire goes to all, except
+ *     to the siblings of the station that sent it, if that is one of ours: they saw it on its way out;
  *   - pause frames are never flooded to endpoints.
- * Where vlane is stricter than the kernel: an endpoint on an untagged parent can not send tagged frames (it would reach into any
- * VLAN), and frames from a group source address are dropped (802.3: a source address is an individual one).
+ * Where vlane is stricter than the kernel: an endpoint on an untagged parent can not send tagged frames (it would reach
+ * into any VLAN), and frames from a group source address are dropped (802.3: a source address is an individual one).
  *
- * A slot's reference count is the number of its transmit descriptors: a flood is one buffer and many descriptors, never a copy.
+ * A slot's reference count is the number of its transmit descriptors: a flood is one buffer and many descriptors, never
+ * a copy.
  */
 import {
-  DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_UNKNOWN, DROP_VLAN, ETHERTYPE_PAUSE,
-  FDB_SOURCE, FLAG_CLOSING, HEADER, HEADER_BATCHES, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE,
-  MODE_IPVLAN, MODE_IPVLAN_PRIVATE, MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_FLAGS, PORT_FRAME_BYTES_MAX,
-  PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES, PORT_SEGMENT, PORT_TABLE,
-  RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TAG0,
-  SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
+  DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_UNKNOWN, DROP_VLAN,
+  ETHERTYPE_PAUSE, FDB_SOURCE, FLAG_CLOSING, HEADER, HEADER_BATCHES, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK,
+  MODE_BRIDGE, MODE_IPVLAN, MODE_IPVLAN_PRIVATE, MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_FLAGS,
+  PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES,
+  PORT_SEGMENT, PORT_TABLE, RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU,
+  SEGMENT_SOURCES, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED,
+  VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
 } from "./abi";
 import { destination, ETHERNET_BYTES, isGroup, isOffloadValid, isTpid, source, typeOf, vnetOf } from "./frame";
 import { ipLearn, ipLookup } from "./ipdb";
@@ -36,8 +40,8 @@ import { buildHead, pop, push, TAG_BYTES, tagAt, vidOf } from "./vlan";
 let wasGiant: bool = false;
 
 /**
- * Forwards what waits in the RX queue. A frame can have as many copies as there are ports: it stops early when the TX queue could
- * not take them all, and goes on when it has been drained. Nothing is lost for lack of room.
+ * Forwards what waits in the RX queue. A frame can have as many copies as there are ports: it stops early when the TX
+ * queue could not take them all, and goes on when it has been drained. Nothing is lost for lack of room.
  */
 export function forwardBatch(): void {
   if (rxPending() == 0) return;
@@ -89,7 +93,8 @@ function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
     if (segment & TABLE_STACKED) {
       const below = segment & ~TABLE_STACKED;
       segment = 0;
-      if (inBand && vidOf(tagAt(frame)) && vidOf(tagAt(frame)) <= <u32>VID_MAX) segment = tableLookup(below, tagAt(frame));
+      const innerVid = inBand ? vidOf(tagAt(frame)) : 0;
+      if (innerVid && innerVid <= <u32>VID_MAX) segment = tableLookup(below, tagAt(frame));
       if (segment) {
         frame = pop(frame);
         bytes -= TAG_BYTES;
@@ -113,16 +118,21 @@ function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
       inBand = bytes >= ETHERNET_BYTES + TAG_BYTES && isTpid(typeOf(frame));
     }
     // Also behind a priority tag, whole or half: on the wire it would be the VLAN of the frame.
-    if (isTpid(typeOf(frame)) && load<u16>(owner, SEGMENT_UPLINK) && load<u8>(owner, SEGMENT_TAGS) == 0) return DROP_VLAN;
+    const isUntagged = load<u16>(owner, SEGMENT_UPLINK) && load<u8>(owner, SEGMENT_TAGS) == 0;
+    if (isUntagged && isTpid(typeOf(frame))) return DROP_VLAN;
   }
   if (kind == KIND_HOST) {
     return toWire(owner, slot, frame, bytes, priority, inBand, false) ? -1 : DROP_UNKNOWN;
   }
-  if (load<u8>(port, PORT_MODE) >= <u8>MODE_IPVLAN) return fromIpvlan(port, segment, slot, frame, bytes, priority, inBand);
+  if (load<u8>(port, PORT_MODE) >= <u8>MODE_IPVLAN) {
+    return fromIpvlan(port, segment, slot, frame, bytes, priority, inBand);
+  }
   return fromMacvlan(port, segment, slot, frame, bytes, priority, inBand);
 }
 
-/** macvlan_queue_xmit: in bridge mode siblings are served here, in all other modes everything is the wire's business. */
+/**
+ * macvlan_queue_xmit: in bridge mode siblings are served here, in all other modes everything is the wire's business.
+ */
 // @ts-ignore: decorator
 @inline
 function fromMacvlan(
@@ -161,8 +171,9 @@ function fromMacvlan(
 }
 
 /**
- * ipvlan_xmit_mode_l2 and ipvlan_process_multicast. A frame to the shared MAC is for a sibling, whose IP address says which; the kernel
- * would hand it to the host otherwise, which stays unreachable here. Private endpoints do not see each other's group frames either.
+ * ipvlan_xmit_mode_l2 and ipvlan_process_multicast. A frame to the shared MAC is for a sibling, whose IP address says
+ * which; the kernel would hand it to the host otherwise, which stays unreachable here. Private endpoints do not see
+ * each other's group frames either.
  */
 function fromIpvlan(
   port: usize, segment: u32, slot: u32, frame: usize, bytes: u32, priority: u32, inBand: bool,
@@ -223,7 +234,10 @@ function ipvlanTarget(segment: u32, frame: usize, bytes: u32, dst: u64): u32 {
   return target && load<u64>(portAt(target), PORT_MAC) == dst ? target : 0;
 }
 
-/** macvlan_forward_source: endpoints in source mode get what comes from the addresses that their network allows, and nothing else. */
+/**
+ * macvlan_forward_source: endpoints in source mode get what comes from the addresses that their network allows, and
+ * nothing else.
+ */
 function toAllowing(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): void {
   const network = fdbLookup(segment | FDB_SOURCE, src);
   if (network == 0) return;
@@ -235,8 +249,9 @@ function toAllowing(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64,
 }
 
 /**
- * macvlan_multicast_rx: who gets a group frame from the wire depends on whether its sender is one of ours, whose frame the wire
- * sends back: then its bridge siblings saw it on the way out, VEPA siblings have waited for just this, and private ones get nothing.
+ * macvlan_multicast_rx: who gets a group frame from the wire depends on whether its sender is one of ours, whose frame
+ * the wire sends back: then its bridge siblings saw it on the way out, VEPA siblings have waited for just this, and
+ * private ones get nothing.
  */
 function floodFromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): void {
   const owner = segmentAt(segment);
@@ -286,7 +301,9 @@ function isMember(port: usize, network: u32): bool {
   return <u32>load<u16>(port, PORT_NETWORK) == network && load<u8>(port, PORT_KIND) == KIND_ENDPOINT;
 }
 
-/** Frame without GSO longer than the egress port takes. A customer tag in the payload does not count against the MTU. */
+/**
+ * Frame without GSO longer than the egress port takes. A customer tag in the payload does not count against the MTU.
+ */
 // @ts-ignore: decorator
 @inline
 function isGiant(egress: usize, frame: usize, bytes: u32, inBand: bool): bool {
@@ -307,8 +324,8 @@ function emit(port: u32, slot: u32, frame: usize, bytes: u32, inBand: bool): voi
 }
 
 /**
- * To the segment's uplink, with the segment's tags; answers false when it has none. `shared`: the same bytes go to others untagged,
- * so the tags get a head of their own; else they are pushed in place.
+ * To the segment's uplink, with the segment's tags; answers false when it has none. `shared`: the same bytes go to
+ * others untagged, so the tags get a head of their own; else they are pushed in place.
  */
 // @ts-ignore: decorator
 @inline

@@ -4,10 +4,10 @@
  *        0           6           12    14
  *        | dst (6)   | src (6)   | type | payload ...            Ethernet II  (IEEE 802.3-2022 3.1.1, type >= 0x0600)
  *        | dst (6)   | src (6)   | len  | LLC ...                802.3        (length <= 1500)
- *        | dst (6)   | src (6)   | tpid tci | type | ...         802.1Q tag   (IEEE 802.1Q-2022 9.3: TPID 0x8100 or 0x88a8)
+ *        | dst (6)   | src (6)   | tpid tci | type | ...         802.1Q tag   (802.1Q-2022 9.3: TPID 0x8100, 0x88a8)
  *
- * Multi-byte fields on the wire are big endian, WASM loads are little endian. A MAC address is compared, never computed with, so it is
- * kept as the six bytes are loaded: bit 0 of the value is the I/G (group) bit, 802.3 3.2.3.
+ * Multi-byte fields on the wire are big endian, WASM loads are little endian. A MAC address is compared, never computed
+ * with, so it is kept as the six bytes are loaded: bit 0 of the value is the I/G (group) bit, 802.3 3.2.3.
  *
  * `parse` never reads beyond `bytes`: a header that does not fit sets PARSED_F_TRUNCATED and ends the walk.
  */
@@ -68,8 +68,8 @@ export function isTpid(type: u32): bool {
 }
 
 /**
- * Whether a virtio_net_hdr makes sense for a frame of `bytes` bytes. The kernel at the egress would trust these offsets, so nothing
- * that points outside of the frame may pass (virtio 1.2, 5.1.6.2 and 5.1.6.4.1).
+ * Whether a virtio_net_hdr makes sense for a frame of `bytes` bytes. The kernel at the egress would trust these
+ * offsets, so nothing that points outside of the frame may pass (virtio 1.2, 5.1.6.2 and 5.1.6.4.1).
  */
 export function isOffloadValid(vnet: usize, bytes: u32): bool {
   const flags = <u32>load<u8>(vnet);
@@ -157,7 +157,10 @@ function parseIpv4(frame: usize, offset: u32, bytes: u32, out: usize): u32 {
   return (isFragment ? PARSED_F_FRAGMENT : 0) | (offset + length > bytes ? PARSED_F_TRUNCATED : 0);
 }
 
-/** RFC 8200 3 and 4: hop-by-hop (0), routing (43), fragment (44), destination options (60) are walked, at most eight of them. */
+/**
+ * RFC 8200 3 and 4: hop-by-hop (0), routing (43), fragment (44), destination options (60) are walked, at most eight of
+ * them.
+ */
 function parseIpv6(frame: usize, offset: u32, bytes: u32, out: usize): u32 {
   store<u8>(out, L3_IPV6, PARSED_L3_KIND);
   if (offset + 40 > bytes) return PARSED_F_TRUNCATED;

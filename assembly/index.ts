@@ -1,12 +1,13 @@
 /**
- * The packet core's exports. It imports one thing, its memory, knows no other, and keeps no state but in it and in a few
- * addresses computed once by `init`. Numbers only cross the boundary, at most one call per batch.
+ * The packet core's exports. It imports one thing, its memory, knows no other, and keeps no state but in it and in a
+ * few addresses computed once by `init`. Numbers only cross the boundary, at most one call per batch.
  */
 import {
-  ABI_VERSION, CQ_ENTRIES, FDB_ENTRY_BYTES, HEADER, HEADER_ABI_VERSION, HEADER_ACTIVE, HEADER_BYTES, HEADER_BYTES_TOTAL, HEADER_FDB,
-  HEADER_FDB_CAPACITY, HEADER_FREE, HEADER_IPS, HEADER_IPS_CAPACITY, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_REFS, HEADER_RING, HEADER_RX, HEADER_RX_MAX,
-  HEADER_SEGMENTS, HEADER_SEGMENTS_MAX, HEADER_SLOTS, HEADER_SLOTS_MAX, HEADER_SQES, HEADER_TABLES, HEADER_TABLES_MAX,
-  HEADER_TX, HEADER_TX_MAX, IP_ENTRY_BYTES, PORT_BYTES, RING_BYTES, RX_BYTES, SEGMENT_BYTES, SLOT_BYTES, SQES_BYTES, TABLE_BYTES, TX_BYTES,
+  ABI_VERSION, CQ_ENTRIES, FDB_ENTRY_BYTES, HEADER, HEADER_ABI_VERSION, HEADER_ACTIVE, HEADER_BYTES,
+  HEADER_BYTES_TOTAL, HEADER_FDB, HEADER_FDB_CAPACITY, HEADER_FREE, HEADER_IPS, HEADER_IPS_CAPACITY, HEADER_PORTS,
+  HEADER_PORTS_MAX, HEADER_REFS, HEADER_RING, HEADER_RX, HEADER_RX_MAX, HEADER_SEGMENTS, HEADER_SEGMENTS_MAX,
+  HEADER_SLOTS, HEADER_SLOTS_MAX, HEADER_SQES, HEADER_TABLES, HEADER_TABLES_MAX, HEADER_TX, HEADER_TX_MAX,
+  IP_ENTRY_BYTES, PORT_BYTES, RING_BYTES, RX_BYTES, SEGMENT_BYTES, SLOT_BYTES, SQES_BYTES, TABLE_BYTES, TX_BYTES,
 } from "./abi";
 import { ipdbInit } from "./ipdb";
 import { fdbInit } from "./macfdb";
@@ -72,7 +73,10 @@ export function layout(portsMax: u32, segmentsMax: u32, tablesMax: u32, fdbCapac
   return cursor;
 }
 
-/** Makes the memory ready, once, on fresh (zero) memory; answers false if it is too small for the map that `layout` wrote. */
+/**
+ * Makes the memory ready, once, on fresh (zero) memory; answers false if it is too small for the map that `layout`
+ * wrote.
+ */
 export function init(): bool {
   assert(CQ_ENTRIES * 16 + 8192 <= RING_BYTES);
   if (<u64>memory.size() << 16 < <u64>load<u32>(HEADER, HEADER_BYTES_TOTAL)) return false;

@@ -1,14 +1,14 @@
 /**
- * The IP database of ipvlan: (fid, IP address) -> port. All endpoints of an ipvlan network share one MAC, so frames are told apart
- * by what they carry (drivers/net/ipvlan/ipvlan_core.c: ipvlan_get_L3_hdr, ipvlan_addr_lookup):
+ * The IP database of ipvlan: (fid, IP address) -> port. All endpoints of an ipvlan network share one MAC, so frames are
+ * told apart by what they carry (drivers/net/ipvlan/ipvlan_core.c: ipvlan_get_L3_hdr, ipvlan_addr_lookup):
  *
  *   ARP                      target (or sender) protocol address
  *   IPv4, IPv6               destination (or source) address
  *   neighbour solicitation   the address asked for, in both directions, so that duplicate address detection works
  *
- * Addresses that the control plane assigned are static. An endpoint may use others (SLAAC, link-local): the first one to send from an
- * address has it, IP_LEARNED_MAX for each port, and never one that is known already. The kernel's ipvlan hears of such addresses from
- * the interface itself; a switch outside of the namespace can only see them used.
+ * Addresses that the control plane assigned are static. An endpoint may use others (SLAAC, link-local): the first one
+ * to send from an address has it, IP_LEARNED_MAX for each port, and never one that is known already. The kernel's
+ * ipvlan hears of such addresses from the interface itself; a switch outside of the namespace can only see them used.
  *
  * Open addressing as in macfdb.ts; 32-byte entries, IPv4 as IPv4-mapped IPv6 (RFC 4291 2.5.5.2).
  */
@@ -76,8 +76,8 @@ function add(fid: u32, first: u64, second: u64, value: u32): bool {
 }
 
 /**
- * Assigns an address to a port; the four numbers are its 16 bytes, little endian. Answers false when it is assigned already or the
- * table is half full.
+ * Assigns an address to a port; the four numbers are its 16 bytes, little endian. Answers false when it is assigned
+ * already or the table is half full.
  */
 export function ipAdd(fid: u32, a: u32, b: u32, c: u32, d: u32, port: u32): bool {
   return add(fid, <u64>a | (<u64>b << 32), <u64>c | (<u64>d << 32), port);

@@ -1,16 +1,17 @@
 /**
  * The forwarding database: (fid, MAC) -> port.
  *
- * macvlan does not learn: the host knows every station behind it, so entries are written by the control plane and stay until removed
- * (drivers/net/macvlan.c keeps a hash of 256 chains; a chain walk grows with the number of stations, this table does not).
- * The FID (filtering identifier, IEEE 802.1Q-2022 8.8.8) is the number of the segment, one for each (parent, VLAN), so one MAC may
- * exist on every VLAN independently.
+ * macvlan does not learn: the host knows every station behind it, so entries are written by the control plane and stay
+ * until removed (drivers/net/macvlan.c keeps a hash of 256 chains; a chain walk grows with the number of stations, this
+ * table does not). The FID (filtering identifier, IEEE 802.1Q-2022 8.8.8) is the number of the segment, one for each
+ * (parent, VLAN), so one MAC may exist on every VLAN independently.
  *
- * Open addressing with linear probing over 16-byte entries, four to a cache line, at most half full: a hit costs one line nearly always.
- * Removal shifts the entries behind it back instead of leaving tombstones, so lookups never get slower with age.
+ * Open addressing with linear probing over 16-byte entries, four to a cache line, at most half full: a hit costs one
+ * line nearly always. Removal shifts the entries behind it back instead of leaving tombstones, so lookups never get
+ * slower with age.
  *
  *   key   = fid << 48 | mac       never 0, as fids begin at 1; 0 marks an empty entry
- *   index = (key * 2^64/phi) >> (64 - log2 capacity)                  multiply-shift, as hash_64 in include/linux/hash.h
+ *   index = (key * 2^64/phi) >> (64 - log2 capacity)      multiply-shift, as hash_64 in include/linux/hash.h
  */
 import { FDB_ENTRY_BYTES, HEADER, HEADER_FDB_COUNT } from "./abi";
 

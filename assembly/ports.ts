@@ -4,14 +4,17 @@
  *   uplink --table--> [tpid][vid] -> segment (fid) --head--> endpoint -> endpoint -> host TAP
  *                                 -> 0x8000|table of inner tags -> segment           (QinQ)
  *
- * Every function that changes them runs between two batches on the datapath's thread, so the packet path needs no locks.
- * Functions answer 0 (or false) for a full table or a contradiction; the host turns that into an error that names the object.
+ * Every function that changes them runs between two batches on the datapath's thread, so the packet path needs no
+ * locks. Functions answer 0 (or false) for a full table or a contradiction; the host turns that into an error that
+ * names the object.
  */
 import {
-  FDB_SOURCE, FLAG_CLOSING, FLAG_QUEUED, HEADER, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_SEGMENTS, HEADER_SEGMENTS_MAX, HEADER_TABLES,
-  HEADER_TABLES_MAX, KIND_NONE, KIND_UPLINK, MODE_IPVLAN, MODE_PASSTHRU, MODE_SOURCE, PORT_BYTES, PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC,
-  PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_SEGMENT, PORT_TABLE, SEGMENT_BYTES, SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_IPVLANS, SEGMENT_MEMBERS, SEGMENT_PASSTHRU, SEGMENT_SOURCES,
-  SEGMENT_TABLE, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SEGMENT_USED, TABLE_BYTES, TABLE_STACKED, VID_MAX,
+  FDB_SOURCE, FLAG_CLOSING, FLAG_QUEUED, HEADER, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_SEGMENTS, HEADER_SEGMENTS_MAX,
+  HEADER_TABLES, HEADER_TABLES_MAX, KIND_NONE, KIND_UPLINK, MODE_IPVLAN, MODE_PASSTHRU, MODE_SOURCE, PORT_BYTES,
+  PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_SEGMENT,
+  PORT_TABLE, SEGMENT_BYTES, SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_IPVLANS, SEGMENT_MEMBERS, SEGMENT_PASSTHRU,
+  SEGMENT_SOURCES, SEGMENT_TABLE, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SEGMENT_USED, TABLE_BYTES,
+  TABLE_STACKED, VID_MAX,
 } from "./abi";
 import { ipRemovePort } from "./ipdb";
 import { fdbAdd, fdbLookup, fdbRemove } from "./macfdb";
@@ -80,7 +83,10 @@ function takeTable(): u32 {
   return 0;
 }
 
-/** VID 4095 is reserved (802.1Q-2022 table 9-2), so its entry can say that the table is taken; `classify` never looks it up. */
+/**
+ * VID 4095 is reserved (802.1Q-2022 table 9-2), so its entry can say that the table is taken; `classify` never looks it
+ * up.
+ */
 const VID_ALL: usize = 4095 << 1;
 
 function dropTable(table: u32): void {
@@ -160,7 +166,10 @@ export function portClose(port: u32): void {
   store<u16>(at, 0, PORT_SEGMENT);
 }
 
-/** Second half, once the kernel holds nothing of it: the number may be used again. Answers false while the port is queued. */
+/**
+ * Second half, once the kernel holds nothing of it: the number may be used again. Answers false while the port is
+ * queued.
+ */
 export function portFree(port: u32): bool {
   const at = portAt(port);
   if (load<u16>(at, PORT_FLAGS) & FLAG_QUEUED) return false;
@@ -180,8 +189,8 @@ export function stationPort(segment: u32, macLow: u32, macHigh: u32): u32 {
 }
 
 /**
- * Adds a segment; `uplink` 0: local only. `outer`/`inner`: tpid << 16 | vid, 0: none. Answers its fid, 0 if there is no room or the
- * tags are taken on that uplink.
+ * Adds a segment; `uplink` 0: local only. `outer`/`inner`: tpid << 16 | vid, 0: none. Answers its fid, 0 if there is no
+ * room or the tags are taken on that uplink.
  */
 export function segmentAdd(uplink: u32, outer: u32, inner: u32): u32 {
   const max = load<u32>(HEADER, HEADER_SEGMENTS_MAX);
@@ -202,7 +211,10 @@ export function segmentAdd(uplink: u32, outer: u32, inner: u32): u32 {
   return segment;
 }
 
-/** Enters the segment under its tags. An inner table is hung in on demand; what has no (known) inner tag keeps its old meaning there. */
+/**
+ * Enters the segment under its tags. An inner table is hung in on demand; what has no (known) inner tag keeps its old
+ * meaning there.
+ */
 function name(table: u32, outer: u32, inner: u32, segment: u32, at: usize): bool {
   let found = tableLookup(table, outer);
   store<u16>(at, table, SEGMENT_TABLE);

@@ -1,9 +1,11 @@
 /**
  * Frame buffers and the two descriptor queues between them and the packet path.
  *
- *   free stack --take--> slot --rxPush--> RX queue --forward--> TX queue (n descriptors of one slot) --release n times--> free stack
+ *   free stack --take--> slot --rxPush--> RX queue --forward--> TX queue (n descriptors of one slot)
+ *        ^------------------------- n releases ---------------------------------/
  *
- * The last slot freed is the next one taken: its lines are still in the cache. Queues are circular; positions only ever grow.
+ * The last slot freed is the next one taken: its lines are still in the cache. Queues are circular; positions only ever
+ * grow.
  */
 import {
   HEADER, HEADER_FREE, HEADER_REFS, HEADER_RX, HEADER_RX_MAX, HEADER_SLOTS, HEADER_SLOTS_MAX, HEADER_TX, HEADER_TX_MAX,

@@ -1,23 +1,26 @@
 /**
- * The io_uring driver: completions become received frames, transmit descriptors become requests. The rings lie in this memory
- * (IORING_SETUP_NO_MMAP), so the host makes one `pump` call and one io_uring_enter per batch and touches nothing else.
+ * The io_uring driver: completions become received frames, transmit descriptors become requests. The rings lie in this
+ * memory (IORING_SETUP_NO_MMAP), so the host makes one `pump` call and one io_uring_enter per batch and touches nothing
+ * else.
  *
  *   pump:  CQ --reap--> RX queue --forward--> TX queue --SQ writes--> SQ      then reads of the ports that have more
  *
- * Per port: idle = one armed POLL_ADD. When it fires, a burst of reads that never block (O_NONBLOCK / MSG_DONTWAIT): 2, then twice
- * as many while every read brings a frame, at most BURST_MAX; after an empty burst the poll is armed again. Exactly one kind of request
- * reads a port at a time and completions are handled in CQ order, so frames of a flow never overtake each other. (Reads that may wait
- * are woken all at once by each arrival and end up in kernel worker threads that read in parallel: they reorder.)
- * Writes carry RWF_NOWAIT: done on the spot, or -EAGAIN, which is a counted drop like a full transmit queue in hardware.
+ * Per port: idle = one armed POLL_ADD. When it fires, a burst of reads that never block (O_NONBLOCK / MSG_DONTWAIT): 2,
+ * then twice as many while every read brings a frame, at most BURST_MAX; after an empty burst the poll is armed again.
+ * Exactly one kind of request reads a port at a time and completions are handled in CQ order, so frames of a flow never
+ * overtake each other. (Reads that may wait are woken all at once by each arrival and end up in kernel worker threads
+ * that read in parallel: they reorder.) Writes carry RWF_NOWAIT: done on the spot, or -EAGAIN, which is a counted drop
+ * like a full transmit queue in hardware.
  *
  * Layout of the rings and of SQE/CQE: include/uapi/linux/io_uring.h.
  */
 import {
-  CQ_ENTRIES, DROP_RX_ERROR, DROP_RX_TRUNCATED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL, DROP_TX_TOO_BIG, FLAG_CLOSING,
-  FLAG_QUEUED, FLAG_READY, HEADER, HEADER_ACTIVE, HEADER_CONTROL, HEADER_PORTS_MAX, HEADER_RING, HEADER_SQES, KIND_UPLINK,
-  PORT_ASKED, PORT_ERROR, PORT_FLAGS, PORT_GOT, PORT_INFLIGHT, PORT_KIND, PORT_READS, PORT_TX_BYTES, PORT_TX_FRAMES,
-  PUMP_ATTENTION, PUMP_CONTROL, PUMP_WAIT, SLOT_CAPACITY, SLOT_CMSG, SLOT_CMSG_BYTES, SLOT_FRAME, SLOT_MSGHDR, SLOT_RX_IOVEC,
-  SLOT_TX_IOVEC, SQ_ENTRIES, TX_BODY, TX_BODY_LENGTH, TX_HEAD, TX_HEAD_LENGTH, TX_PORT, TX_SLOT, VNET_BYTES,
+  CQ_ENTRIES, DROP_RX_ERROR, DROP_RX_TRUNCATED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL, DROP_TX_TOO_BIG,
+  FLAG_CLOSING, FLAG_QUEUED, FLAG_READY, HEADER, HEADER_ACTIVE, HEADER_CONTROL, HEADER_PORTS_MAX, HEADER_RING,
+  HEADER_SQES, KIND_UPLINK, PORT_ASKED, PORT_ERROR, PORT_FLAGS, PORT_GOT, PORT_INFLIGHT, PORT_KIND, PORT_READS,
+  PORT_TX_BYTES, PORT_TX_FRAMES, PUMP_ATTENTION, PUMP_CONTROL, PUMP_WAIT, SLOT_CAPACITY, SLOT_CMSG, SLOT_CMSG_BYTES,
+  SLOT_FRAME, SLOT_MSGHDR, SLOT_RX_IOVEC, SLOT_TX_IOVEC, SQ_ENTRIES, TX_BODY, TX_BODY_LENGTH, TX_HEAD, TX_HEAD_LENGTH,
+  TX_PORT, TX_SLOT, VNET_BYTES,
 } from "./abi";
 import { forwardBatch } from "./forward";
 import {
@@ -73,8 +76,8 @@ let activeHead: u32 = 0;
 let activeTail: u32 = 0;
 
 /**
- * Tells where the kernel put its ring fields (offsets from HEADER_RING, as io_uring_setup answers them) and at which address this
- * memory is mapped. The ports' files are registered under their port numbers, the control eventfd under 0.
+ * Tells where the kernel put its ring fields (offsets from HEADER_RING, as io_uring_setup answers them) and at which
+ * address this memory is mapped. The ports' files are registered under their port numbers, the control eventfd under 0.
  */
 export function ringInit(
   baseLow: u32, baseHigh: u32, sqHeadOffset: u32, sqTailOffset: u32, sqArrayOffset: u32, cqHeadOffset: u32,
@@ -199,7 +202,8 @@ function written(at: usize, slot: u32, result: i32): void {
 
 function txReason(result: i32): u32 {
   if (result == EAGAIN || result == ENOBUFS || result == ENOMEM) return DROP_TX_FULL;
-  if (result == EIO || result == ENETDOWN || result == EBADFD || result == ENXIO || result == ECANCELED) return DROP_TX_DOWN;
+  if (result == EIO || result == ENETDOWN || result == EBADFD) return DROP_TX_DOWN;
+  if (result == ENXIO || result == ECANCELED) return DROP_TX_DOWN;
   return result == EMSGSIZE ? DROP_TX_TOO_BIG : DROP_TX_ERROR;
 }
 
@@ -230,8 +234,8 @@ function hasRead(port: u32, at: usize, slot: u32, result: i32): void {
 }
 
 /**
- * A read that failed. A packet socket answers ENETDOWN once when its link goes down and works again when it comes up; a TAP answers
- * EBADFD for ever when its device or namespace is gone: only then the host is told.
+ * A read that failed. A packet socket answers ENETDOWN once when its link goes down and works again when it comes up; a
+ * TAP answers EBADFD for ever when its device or namespace is gone: only then the host is told.
  */
 function failed(at: usize, result: i32): void {
   if (result == ENETDOWN || result == ECANCELED) return;
@@ -251,7 +255,9 @@ function polled(port: u32, at: usize, result: i32): void {
   enqueue(port, at);
 }
 
-/** The outer tag that the kernel took off, from struct tpacket_auxdata (linux/if_packet.h) behind the 16-byte cmsghdr. */
+/**
+ * The outer tag that the kernel took off, from struct tpacket_auxdata (linux/if_packet.h) behind the 16-byte cmsghdr.
+ */
 // @ts-ignore: decorator
 @inline
 function strippedTag(buffer: usize): u32 {
@@ -353,7 +359,10 @@ function armReads(port: u32, at: usize, count: u32): void {
   store<u32>(at, 0, PORT_GOT);
 }
 
-/** struct msghdr, written anew for each read: the kernel changes its control length and flags, and slots wander between ports. */
+/**
+ * struct msghdr, written anew for each read: the kernel changes its control length and flags, and slots wander between
+ * ports.
+ */
 // @ts-ignore: decorator
 @inline
 function prepareMessage(buffer: usize, start: u64): void {

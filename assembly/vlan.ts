@@ -2,14 +2,16 @@
  * VLAN tags: push, pop and rewrite, for 802.1Q (TPID 0x8100) and 802.1ad (0x88a8).
  *
  *   untagged   | vnet (10) | dst (6) | src (6) | type | ...
- *   tagged     | vnet (10) | dst (6) | src (6) | tpid (2) | tci (2) | type | ...      tci = pcp (3) . dei (1) . vid (12), 802.1Q-2022 9.6
+ *   tagged     | vnet (10) | dst (6) | src (6) | tpid (2) | tci (2) | type | ...
  *
- * A tag goes in front of the ethertype, so it is the short side, the addresses and the vnet header, that moves: 4 bytes towards the
- * slot's headroom for a push, 4 bytes back for a pop. The offload header counts from the start of the frame: csum_start and hdr_len
- * follow by 4 (virtio 1.2, 5.1.6.2), but only where they mean something.
+ * tci = pcp (3 bits) . dei (1) . vid (12), 802.1Q-2022 9.6.
  *
- * A frame that goes to a tagged uplink *and* to untagged siblings lies once in its slot: the tagged copy gets a head of its own
- * (`buildHead`) and shares the payload.
+ * A tag goes in front of the ethertype, so it is the short side, the addresses and the vnet header, that moves: 4 bytes
+ * towards the slot's headroom for a push, 4 bytes back for a pop. The offload header counts from the start of the
+ * frame: csum_start and hdr_len follow by 4 (virtio 1.2, 5.1.6.2), but only where they mean something.
+ *
+ * A frame that goes to a tagged uplink *and* to untagged siblings lies once in its slot: the tagged copy gets a head of
+ * its own (`buildHead`) and shares the payload.
  */
 import {
   TPID_STAG, VNET_BYTES, VNET_CSUM_START, VNET_F_NEEDS_CSUM, VNET_GSO_TYPE, VNET_HDR_LEN,
@@ -50,7 +52,9 @@ export function tpidIndex(tag: u32): u32 {
 @inline
 function shiftOffload(vnet: usize, delta: i32): void {
   if (load<u16>(vnet) == 0) return; // neither checksum nor GSO
-  if (load<u8>(vnet) & VNET_F_NEEDS_CSUM) store<u16>(vnet, <u32>load<u16>(vnet, VNET_CSUM_START) + delta, VNET_CSUM_START);
+  if (load<u8>(vnet) & VNET_F_NEEDS_CSUM) {
+    store<u16>(vnet, <u32>load<u16>(vnet, VNET_CSUM_START) + delta, VNET_CSUM_START);
+  }
   if (load<u8>(vnet, VNET_GSO_TYPE)) store<u16>(vnet, <u32>load<u16>(vnet, VNET_HDR_LEN) + delta, VNET_HDR_LEN);
 }
 
@@ -92,8 +96,8 @@ export function rewriteVid(frame: usize, vid: u32): void {
 }
 
 /**
- * Writes the head of a tagged copy to `target`: vnet header, addresses and one or two tags (outer first; `inner` 0: none).
- * Answers its length in bytes. What follows on the wire is the frame from its byte 12 on.
+ * Writes the head of a tagged copy to `target`: vnet header, addresses and one or two tags (outer first; `inner` 0:
+ * none). Answers its length in bytes. What follows on the wire is the frame from its byte 12 on.
  */
 export function buildHead(target: usize, frame: usize, outer: u32, inner: u32): u32 {
   moveHead(target, frame - VNET_BYTES);

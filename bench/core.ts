@@ -1,9 +1,10 @@
 /**
  * `npm run bench`: how long the packet core takes for a frame, without any kernel around it.
  *
- * A round is one batch of 64 frames of 64 bytes through the full pipeline: sanity checks, ingress VLAN, source check, forwarding
- * database, bridge rules, tag push or pop, counters, transmit descriptors, slots. Random stations, so that the table is really read.
- * Times are of one process on a quiet machine or not: compare rows of one run, not runs of two days.
+ * A round is one batch of 64 frames of 64 bytes through the full pipeline: sanity checks, ingress VLAN, source check,
+ * forwarding database, bridge rules, tag push or pop, counters, transmit descriptors, slots. Random stations, so that
+ * the table is really read. Times are of one process on a quiet machine or not: compare rows of one run, not runs of
+ * two days.
  */
 import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
@@ -106,11 +107,13 @@ function prepare({ target, stations }: Scenario): () => void {
 function machine(): string {
 	const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 	const date = new Date().toISOString().slice(0, 10);
-	return `vlane ${version}, ${cpus()[0]?.model} x ${cpus().length}, Linux ${release()}, Node ${process.versions.node}, ${date}`;
+	const { length } = cpus();
+	return `vlane ${version}, ${cpus()[0]?.model} x ${length}, Linux ${release()}, Node ${process.versions.node}, ${date}`;
 }
 
 console.log(`Packet core, batches of ${BATCH} frames of 64 bytes\n${machine()}\n`);
-console.log(`${"what".padEnd(38)}${"addresses".padStart(10)}${"ns/frame".padStart(10)}${"Mframes/s".padStart(11)}${"+-%".padStart(7)}`);
+const HEADINGS = ["addresses".padStart(10), "ns/frame".padStart(10), "Mframes/s".padStart(11), "+-%".padStart(7)];
+console.log(["what".padEnd(38), ...HEADINGS].join(""));
 
 const suite = new Benchmark.Suite();
 for (const scenario of SCENARIOS) {

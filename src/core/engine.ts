@@ -1,8 +1,8 @@
 /**
  * The packet core in this process: its memory, its instance, and typed access to what lies in between.
  *
- * Together with counters.ts and softring.ts this is the only TypeScript that touches WebAssembly memory. Offsets come from assembly/abi.ts,
- * the same file that the core is compiled from.
+ * Together with counters.ts and softring.ts this is the only TypeScript that touches WebAssembly memory. Offsets come
+ * from assembly/abi.ts, the same file that the core is compiled from.
  */
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
@@ -105,8 +105,8 @@ export function ipNumbers(address: string): [number, number, number, number] {
 }
 
 /**
- * Compiles a core with the optimising compiler at once: the baseline code that V8 would begin with is several times slower, and the
- * first frames are as important as all others.
+ * Compiles a core with the optimising compiler at once: the baseline code that V8 would begin with is several times
+ * slower, and the first frames are as important as all others.
  */
 export function compileCore(file: URL = CORE_RELEASE): WebAssembly.Module {
 	setFlagsFromString("--no-liftoff");
@@ -160,7 +160,8 @@ export class Engine {
 		if (!this.core.init()) throw new Error("packet core: its memory is too small for the limits");
 		this.#u8 = new Uint8Array(memory.buffer);
 		this.#view = new DataView(memory.buffer);
-		if (this.header(abi.HEADER_ABI_VERSION) !== abi.ABI_VERSION) throw new Error("packet core: other ABI version, rebuild it");
+		if (this.header(abi.HEADER_ABI_VERSION) !== abi.ABI_VERSION)
+			throw new Error("packet core: other ABI version, rebuild it");
 	}
 
 	/** Address of byte 0 of the memory in this process. */
@@ -188,8 +189,8 @@ export class Engine {
 	}
 
 	/**
-	 * Forwards frames without any kernel, for tests, benchmarks and hosts of other kinds. Answers what would be sent, in order.
-	 * At most RX_MAX frames and no more than there are free slots.
+	 * Forwards frames without any kernel, for tests, benchmarks and hosts of other kinds. Answers what would be sent, in
+	 * order. At most RX_MAX frames and no more than there are free slots.
 	 */
 	forward(frames: InputFrame[]): OutputFrame[] {
 		if (this.core.batchPrepare(frames.length) < frames.length) throw new RangeError("batch larger than the RX queue");
@@ -208,7 +209,8 @@ export class Engine {
 		const out: OutputFrame[] = [];
 		let count = this.core.batchForward(frames.length);
 		for (;;) {
-			for (let i = 0; i < count; i++) out.push(this.#output(this.header(abi.HEADER_TX) + i * abi.TX_BYTES, inputOfSlot));
+			for (let i = 0; i < count; i++)
+				out.push(this.#output(this.header(abi.HEADER_TX) + i * abi.TX_BYTES, inputOfSlot));
 			this.core.batchDone();
 			if (this.core.rxPending() === 0) return out;
 			count = this.core.batchForward(0);

@@ -1,9 +1,9 @@
 /**
- * io_uring in software, for kernels (or seccomp profiles, or sysctls) without it: executes the requests that the core wrote to its
- * submission queue with plain system calls and writes the completions. The core runs unchanged.
+ * io_uring in software, for kernels (or seccomp profiles, or sysctls) without it: executes the requests that the core
+ * wrote to its submission queue with plain system calls and writes the completions. The core runs unchanged.
  *
- * Only what the core asks for exists: READ, WRITE, WRITEV, RECVMSG and POLL_ADD, all on descriptors that never block, and one READ
- * of the control eventfd that waits.
+ * Only what the core asks for exists: READ, WRITE, WRITEV, RECVMSG and POLL_ADD, all on descriptors that never block,
+ * and one READ of the control eventfd that waits.
  */
 import * as abi from "../../assembly/abi.js";
 import { addressOf, errno, pollAt, readAt, recvmsgAt, writeAt, writevAt } from "../sys/libc.js";

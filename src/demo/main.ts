@@ -35,11 +35,15 @@ export async function runDemo(): Promise<number> {
 	return report.close(performance.now() - startMs) ? 0 : 1;
 }
 
-/** Starts the demo again as root of new user, network and mount namespaces (util-linux; a process with threads can not do it itself). */
+/**
+ * Starts the demo again as root of new user, network and mount namespaces (util-linux; a process with threads can not
+ * do it itself).
+ */
 function becomeRoot(): number {
 	if (process.env[INSIDE]) throw new Error("the user namespace did not make this process root: run the demo as root");
 	const args = ["--user", "--map-root-user", "--net", "--mount", process.execPath, ...process.argv.slice(1)];
 	const { status, error } = spawnSync("unshare", args, { stdio: "inherit", env: { ...process.env, [INSIDE]: "1" } });
-	if (error) throw new Error(`unshare (util-linux) is needed to run without root: ${error.message}; or run the demo as root`);
+	if (error)
+		throw new Error(`unshare (util-linux) is needed to run without root: ${error.message}; or run the demo as root`);
 	return status ?? 1;
 }

@@ -1,5 +1,6 @@
 /**
- * The tutorial, typed. Each part is a section of it; each check one of its statements, seen from outside: exit codes, `ip`, `ping`.
+ * The tutorial, typed. Each part is a section of it; each check one of its statements, seen from outside: exit codes,
+ * `ip`, `ping`.
  */
 import type { Report } from "./report.js";
 import type { Outcome, Stage } from "./stage.js";
@@ -62,7 +63,11 @@ class Script {
 
 	#shows(statement: string, pattern: RegExp, text: string): void {
 		const found = pattern.exec(text);
-		this.report.check(statement, found !== null, (found?.[1] ?? found?.[0])?.replace(/\s+/g, " ").trim() ?? "not found");
+		this.report.check(
+			statement,
+			found !== null,
+			(found?.[1] ?? found?.[0])?.replace(/\s+/g, " ").trim() ?? "not found",
+		);
 	}
 
 	parentState(): string {
@@ -79,9 +84,13 @@ class Script {
 		this.#shows("a network on a parent, named by its id", /^([0-9a-f]{12})[0-9a-f]{52}$/m, created);
 		this.#must("network", "ls");
 		this.#must(...words("run --net=pub_net --ip=172.16.86.10 --name c1 -itd /bin/sh"));
-		this.#pings("containers of one network reach each other", true, ...words("run --net=pub_net --rm ping -c 4 -i 0.2 172.16.86.10"));
+		this.#pings(
+			"containers of one network reach each other",
+			true,
+			...words("run --net=pub_net --rm ping -c 4 -i 0.2 172.16.86.10"),
+		);
 		const addresses = this.#must(...words("run --net=pub_net --rm ip address show eth0"));
-		this.#shows("the lowest free address, the parent's MTU", /mtu 1500[^]*(inet 172\.16\.86\.2\/24)/, addresses);
+		this.#shows("the lowest free address, the parent's MTU", /mtu 1500[\s\S]*(inet 172\.16\.86\.2\/24)/, addresses);
 		this.#shows("a locally administered MAC of its own", /link\/ether (.[26ae](?::[0-9a-f]{2}){5})/, addresses);
 		const routes = this.#must(...words("run --net=pub_net --rm ip route"));
 		this.#shows("the default route leads to the gateway", /^default via 172\.16\.86\.1 dev eth0/m, routes);
@@ -134,10 +143,26 @@ class Script {
 		this.#shows("the host sees the sub-interface", /(eth0\.50): .*UP/, link.stdout);
 		this.#must(...words("run --net=macvlan50 --name macvlan_test5 -itd /bin/sh"));
 		this.#must(...words("run --net=macvlan60 --name macvlan_test7 -itd /bin/sh"));
-		this.#pings("VLAN 50: containers reach each other", true, ...words("run --net=macvlan50 --rm ping -c 2 -i 0.2 192.168.50.2"));
-		this.#pings("VLAN 50: the gateway answers, tagged", true, ...words("run --net=macvlan50 --rm ping -c 1 192.168.50.1"));
-		this.#pings("VLAN 60: containers reach each other", true, ...words("run --net=macvlan60 --rm ping -c 2 -i 0.2 192.168.60.2"));
-		this.#pings("VLAN 60: the gateway answers, tagged", true, ...words("run --net=macvlan60 --rm ping -c 1 192.168.60.1"));
+		this.#pings(
+			"VLAN 50: containers reach each other",
+			true,
+			...words("run --net=macvlan50 --rm ping -c 2 -i 0.2 192.168.50.2"),
+		);
+		this.#pings(
+			"VLAN 50: the gateway answers, tagged",
+			true,
+			...words("run --net=macvlan50 --rm ping -c 1 192.168.50.1"),
+		);
+		this.#pings(
+			"VLAN 60: containers reach each other",
+			true,
+			...words("run --net=macvlan60 --rm ping -c 2 -i 0.2 192.168.60.2"),
+		);
+		this.#pings(
+			"VLAN 60: the gateway answers, tagged",
+			true,
+			...words("run --net=macvlan60 --rm ping -c 1 192.168.60.1"),
+		);
 		this.#pings(
 			"50 and 60 are isolated from each other",
 			false,
@@ -145,7 +170,11 @@ class Script {
 		);
 		report.note("now the external router forwards between its VLANs");
 		this.stage.route(true);
-		this.#pings("unless a router connects them", true, ...words("run --net=macvlan60 --rm ping -c 2 -i 0.2 192.168.50.2"));
+		this.#pings(
+			"unless a router connects them",
+			true,
+			...words("run --net=macvlan60 --rm ping -c 2 -i 0.2 192.168.50.2"),
+		);
 		this.stage.route(false);
 		this.#must("rm", "-f", "macvlan_test5", "macvlan_test7");
 		this.#must("network", "rm", "macvlan50", "macvlan60");
@@ -162,8 +191,16 @@ class Script {
 		);
 		this.#must(...words("run --net=macvlan216 --name=macnet216_test --ip=192.168.216.10 -itd /bin/sh"));
 		this.#must(...words("run --net=macvlan216 --name=macnet218_test --ip=192.168.218.10 -itd /bin/sh"));
-		this.#pings("subnet 216: same-subnet ping", true, ...words("run --net=macvlan216 --ip=192.168.216.11 --rm ping -c 2 -i 0.2 192.168.216.10"));
-		this.#pings("subnet 218: same-subnet ping", true, ...words("run --net=macvlan216 --ip=192.168.218.11 --rm ping -c 2 -i 0.2 192.168.218.10"));
+		this.#pings(
+			"subnet 216: same-subnet ping",
+			true,
+			...words("run --net=macvlan216 --ip=192.168.216.11 --rm ping -c 2 -i 0.2 192.168.216.10"),
+		);
+		this.#pings(
+			"subnet 218: same-subnet ping",
+			true,
+			...words("run --net=macvlan216 --ip=192.168.218.11 --rm ping -c 2 -i 0.2 192.168.218.10"),
+		);
 		const addresses = this.#must(...words("run --net=macvlan216 --ip=192.168.216.11 --rm ip address show eth0"));
 		this.#shows("the chosen IPv4 address", /inet 192\.168\.216\.11\/24/, addresses);
 		this.#shows("and an IPv6 address", /inet6 2001:db8:abc8::[0-9a-f]+\/64/, addresses);
@@ -178,7 +215,11 @@ class Script {
 
 	checkUndisturbed(before: string): void {
 		const isSame = this.parentState() === before;
-		this.report.check("the parent's link, addresses and routes are untouched", isSame, isSame ? "identical" : "changed");
+		this.report.check(
+			"the parent's link, addresses and routes are untouched",
+			isSame,
+			isSame ? "identical" : "changed",
+		);
 	}
 }
 

@@ -9,7 +9,16 @@
  * The router's VLAN interfaces are made by a datapath of our own, as the kernel may have no 802.1Q.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -170,27 +179,33 @@ function skipDad(name: string): void {
 
 /** Processes that were started, directly or not, with the mark in their environment. */
 function markedProcesses(mark: string): number[] {
-	return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-		if (pid === process.pid) return false;
-		try {
-			return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`${MARK}=${mark}`);
-		} catch {
-			return false;
-		}
-	});
+	return readdirSync("/proc")
+		.filter((name) => /^\d+$/.test(name))
+		.map(Number)
+		.filter((pid) => {
+			if (pid === process.pid) return false;
+			try {
+				return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`${MARK}=${mark}`);
+			} catch {
+				return false;
+			}
+		});
 }
 
 /**
- * Directory with stand-ins for `ping` and `ip` where the system has none, and with `blast`, which measures throughput. They run
- * inside the containers, which share the host's file system.
+ * Directory with stand-ins for `ping` and `ip` where the system has none, and with `blast`, which measures throughput.
+ * They run inside the containers, which share the host's file system.
  */
 function makeTools(directory: string): string {
 	mkdirSync(directory);
 	const missing = ["ping", "ip"].filter((name) => spawnSync(name, ["-V"]).error !== undefined);
 	for (const name of [...missing, "blast"]) {
 		const file = join(directory, name);
-		const script = `#!${process.execPath}\nimport(${JSON.stringify(TOOL.href)}).then((tool) => tool.run(${JSON.stringify(name)}));\n`;
-		writeFileSync(file, script);
+		const program =
+			name === "ping"
+				? `process.argv.splice(2, 0, "ping"); import(${JSON.stringify(VLANE)});`
+				: `import(${JSON.stringify(TOOL.href)}).then((tool) => tool.run(${JSON.stringify(name)}));`;
+		writeFileSync(file, `#!${process.execPath}\n${program}\n`);
 		chmodSync(file, 0o755);
 	}
 	return directory;

@@ -1,27 +1,28 @@
 /**
- * Small programs that the demo runs inside containers: `ping` and `ip` for machines that have neither, and `blast`, a TCP
- * throughput meter. `vlane` itself needs none of them.
+ * Small programs that the demo runs inside containers: `ip` for machines that have none, and `blast`, a TCP throughput
+ * meter. (Where `ping` is missing, `vlane ping` stands in.) `vlane` itself needs none of them.
  */
-import { createServer, connect } from "node:net";
-import { main } from "../cli/main.js";
-import { type LinkAddress } from "../netlink/address.js";
-import { type Link } from "../netlink/link.js";
-import { type Route } from "../netlink/route.js";
+import { connect, createServer } from "node:net";
+import type { LinkAddress } from "../netlink/address.js";
+import type { Link } from "../netlink/link.js";
+import type { Route } from "../netlink/route.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 
 const PORT = 5201;
 const CHUNK_BYTES = 1 << 18;
 
 /** Runs a tool by its name with the arguments of this process. */
-export async function run(name: string): Promise<void> {
+export function run(name: string): void {
 	const args = process.argv.slice(2);
-	if (name === "ping") process.exitCode = await main(["ping", ...args]);
-	else if (name === "ip") ip(args);
+	if (name === "ip") ip(args);
 	else if (args[0] === "sink") sink();
 	else blast(args[0]!, Number(args[1]));
 }
 
-/** `ip [-6] address [show [dev] NAME]` and `ip [-6] route`, the few words of them that the demo uses, in iproute2's form. */
+/**
+ * `ip [-6] address [show [dev] NAME]` and `ip [-6] route`, the few words of them that the demo uses, in iproute2's
+ * form.
+ */
 function ip(args: string[]): void {
 	const isV6 = args[0] === "-6";
 	const [object = "", ...words] = isV6 ? args.slice(1) : args;
@@ -39,13 +40,18 @@ function ip(args: string[]): void {
 	}
 	for (const link of links) {
 		console.log(linkLines(link));
-		if ("address".startsWith(object)) for (const address of netlink.addresses(link.index)) console.log(addressLines(address, link));
+		if ("address".startsWith(object))
+			for (const address of netlink.addresses(link.index)) console.log(addressLines(address, link));
 	}
 	netlink.close();
 }
 
 function linkLines(link: Link): string {
-	const flags = [link.loopback ? "LOOPBACK" : "BROADCAST,MULTICAST", link.up ? "UP" : "", link.carrier ? "LOWER_UP" : ""];
+	const flags = [
+		link.loopback ? "LOOPBACK" : "BROADCAST,MULTICAST",
+		link.up ? "UP" : "",
+		link.carrier ? "LOWER_UP" : "",
+	];
 	const shown = flags.filter((flag) => flag !== "").join(",");
 	return (
 		`${link.index}: ${link.name}: <${shown}> mtu ${link.mtuBytes} state ${link.operstate.toUpperCase()}\n` +

@@ -1,8 +1,9 @@
 /**
- * The main thread's handle of the datapath: starts the worker, sends it changes, reads counters out of the shared memory.
+ * The main thread's handle of the datapath: starts the worker, sends it changes, reads counters out of the shared
+ * memory.
  *
- * A thread that is blocked in the kernel can not be ended from JavaScript: `process.exit` would hang. So the control eventfd is
- * written before the process exits, whichever way it does.
+ * A thread that is blocked in the kernel can not be ended from JavaScript: `process.exit` would hang. So the control
+ * eventfd is written before the process exits, whichever way it does.
  */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { Counters } from "../core/counters.js";

@@ -1,6 +1,7 @@
 /**
- * The ring that the packet core drives, in two makes with one interface: the kernel's io_uring, its queues lying in the core's
- * memory, or its software twin (src/core/softring.ts) where the kernel has none. `openRing` takes the best one that works.
+ * The ring that the packet core drives, in two makes with one interface: the kernel's io_uring, its queues lying in the
+ * core's memory, or its software twin (src/core/softring.ts) where the kernel has none. `openRing` takes the best one
+ * that works.
  *
  * Kernel interface: include/uapi/linux/io_uring.h.
  */
@@ -14,7 +15,10 @@ export type RingKind = "io_uring" | "poll";
 
 export interface Ring {
 	readonly kind: RingKind;
-	/** Submits `count` requests and, with `wait` 1, blocks until there is a completion. Called once per batch: allocates nothing. */
+	/**
+	 * Submits `count` requests and, with `wait` 1, blocks until there is a completion. Called once per batch: allocates
+	 * nothing.
+	 */
 	enter(count: number, wait: number): void;
 	/** Puts a descriptor under a file number; -1 takes it out. */
 	setFile(file: number, fd: number): void;
@@ -121,8 +125,8 @@ class UringRing implements Ring {
 		this.#enterFlags = params.readUInt32LE(PARAMS_FEATURES) & FEAT_NO_IOWAIT ? ENTER_NO_IOWAIT : 0;
 		const sq = (index: number) => params.readUInt32LE(PARAMS_SQ_OFF + index * 4);
 		const cq = (index: number) => params.readUInt32LE(PARAMS_CQ_OFF + index * 4);
-		// io_sqring_offsets: head, tail, ring_mask, ring_entries, flags, dropped, array; io_cqring_offsets: head, tail, mask, entries,
-		// overflow, cqes.
+		// io_sqring_offsets: head, tail, ring_mask, ring_entries, flags, dropped, array; io_cqring_offsets: head, tail, mask,
+		// entries, overflow, cqes.
 		tellCore(engine, {
 			sqHead: sq(0),
 			sqTail: sq(1),
@@ -187,8 +191,8 @@ function bytesOf(array: Int32Array): Uint8Array {
 }
 
 /**
- * io_uring_setup with the queues in the core's memory (NO_MMAP, Linux 6.5; the kernel refuses to map its own queues there), with
- * fewer flags as long as the kernel says EINVAL.
+ * io_uring_setup with the queues in the core's memory (NO_MMAP, Linux 6.5; the kernel refuses to map its own queues
+ * there), with fewer flags as long as the kernel says EINVAL.
  */
 function setup(engine: Engine, params: Buffer): number {
 	const base = engine.address;

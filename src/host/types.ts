@@ -13,8 +13,8 @@ export interface VlanTag {
 }
 
 /**
- * How an endpoint's frames are forwarded: the kernel's macvlan modes (include/uapi/linux/if_link.h), and layer-2 ipvlan with its flags,
- * where all endpoints of the network wear one MAC and are told apart by IP address.
+ * How an endpoint's frames are forwarded: the kernel's macvlan modes (include/uapi/linux/if_link.h), and layer-2 ipvlan
+ * with its flags, where all endpoints of the network wear one MAC and are told apart by IP address.
  */
 export type ForwardingMode =
 	| "bridge"
@@ -56,7 +56,10 @@ export interface EndpointPortSpec extends PortSpecBase {
 	/** Small number of the network (1..65535); isolates networks that share a parent. */
 	network: number;
 	mode: ForwardingMode;
-	/** ipvlan: the addresses assigned to it, without prefix length. Others are learned from what it sends, if nobody has them. */
+	/**
+	 * ipvlan: the addresses assigned to it, without prefix length. Others are learned from what it sends, if nobody has
+	 * them.
+	 */
 	addresses?: string[];
 }
 
@@ -89,7 +92,10 @@ export interface Datapath {
 	addSegment(spec: SegmentSpec): Promise<number>;
 	/** The segment must have no ports left. */
 	removeSegment(segment: number): Promise<void>;
-	/** Source mode: endpoints of the network get what comes from this MAC. At most one network of a segment can allow a MAC. */
+	/**
+	 * Source mode: endpoints of the network get what comes from this MAC. At most one network of a segment can allow a
+	 * MAC.
+	 */
 	allowSource(segment: number, network: number, mac: string): Promise<void>;
 	disallowSource(segment: number, mac: string): Promise<void>;
 	stats(): PortStats[];

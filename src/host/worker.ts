@@ -1,6 +1,7 @@
 /**
- * The datapath's thread: one loop of `pump` (everything per frame, in the core) and `enter` (the kernel, once per batch).
- * It blocks in the kernel when there is nothing to do; a write to the control eventfd wakes it up for a message.
+ * The datapath's thread: one loop of `pump` (everything per frame, in the core) and `enter` (the kernel, once per
+ * batch). It blocks in the kernel when there is nothing to do; a write to the control eventfd wakes it up for a
+ * message.
  *
  *   main thread --message + eventfd--> [ pump -> enter -> pump -> enter ... ] --reply-->
  *
@@ -10,9 +11,9 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import * as abi from "../../assembly/abi.js";
 import { DEFAULT_LIMITS, Engine, ipNumbers, macNumbers } from "../core/engine.js";
 import { close } from "../sys/libc.js";
+import type { Reply, Request, WorkerSetup } from "./protocol.js";
 import { openRing, type Ring } from "./ring.js";
 import type { ForwardingMode, PortSpec, SegmentSpec, VlanTag } from "./types.js";
-import type { Reply, Request, WorkerSetup } from "./protocol.js";
 
 const KINDS = { endpoint: abi.KIND_ENDPOINT, uplink: abi.KIND_UPLINK, host: abi.KIND_HOST } as const;
 const MODES: Record<ForwardingMode, number> = {
@@ -57,7 +58,8 @@ class Loop {
 				this.#readMessages();
 			}
 			if (todo & abi.PUMP_ATTENTION || this.#closing.size > 0) this.#attend();
-			// Whatever was done just now may have left requests behind: they are submitted by the next batch, without waiting before it.
+			// Whatever was done just now may have left requests behind: they are submitted by the next batch, without waiting
+			// before it.
 			const isIdle = todo & abi.PUMP_WAIT && !(todo & (abi.PUMP_CONTROL | abi.PUMP_ATTENTION));
 			ring.enter(todo & 0xffff, isIdle ? 1 : 0);
 		}
@@ -163,7 +165,8 @@ class Loop {
 	#assign(segment: number, port: number, addresses: string[]): void {
 		for (const address of addresses) {
 			const [a, b, c, d] = ipNumbers(address);
-			if (!this.#engine.core.ipAdd(segment, a, b, c, d, port)) throw new Error(`address ${address} is already in use on this VLAN`);
+			if (!this.#engine.core.ipAdd(segment, a, b, c, d, port))
+				throw new Error(`address ${address} is already in use on this VLAN`);
 		}
 	}
 

@@ -1,6 +1,6 @@
 /**
- * The datapath alone, without the control plane, on each kind of ring: frames between TAPs, ports that come and go under load, and
- * threads that are blocked in the kernel when the process wants to end.
+ * The datapath alone, without the control plane, on each kind of ring: frames between TAPs, ports that come and go
+ * under load, and threads that are blocked in the kernel when the process wants to end.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
@@ -39,19 +39,43 @@ async function addStation(datapath: RunningDatapath, segment: number, number: nu
 	ns.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1);
 	ns.must(["ip", "link", "set", "eth0", "address", mac, "up"]);
 	ns.must(["ip", "address", "add", `${address}/24`, "dev", "eth0"]);
-	const spec = { kind: "endpoint", name: ns.name, fd, mac, mtuBytes: 1500, segment, network: 1, mode: "bridge" } as const;
+	const spec = {
+		kind: "endpoint",
+		name: ns.name,
+		fd,
+		mac,
+		mtuBytes: 1500,
+		segment,
+		network: 1,
+		mode: "bridge",
+	} as const;
 	return { ns, mac, address, port: await datapath.addPort(spec) };
 }
 
 /** Sends random bytes over TCP from one station to another; answers both digests. */
 async function transfer(from: Station, to: Station, bytes: number): Promise<{ sent: string; received: string }> {
-	const sink = `const h=require("crypto").createHash("sha256");
-		require("net").createServer((s)=>s.on("data",(c)=>h.update(c)).on("end",()=>{console.log("digest "+h.digest("hex"));process.exit()}))
-		.listen(9,"${to.address}",()=>console.log("ready"))`;
-	const source = `const c=require("crypto"),h=c.createHash("sha256"),b=c.randomBytes(1<<20);let left=${bytes};
-		const s=require("net").connect(9,"${to.address}");const go=()=>{while(left>0){b.writeUInt32LE(left>>>0);
-		const p=Buffer.from(b.subarray(0,Math.min(left,b.length)));left-=p.length;h.update(p);if(!s.write(p))return}s.end();console.log("digest "+h.digest("hex"))};
-		s.on("drain",go).on("connect",go)`;
+	const sink = `
+		const hash = require("crypto").createHash("sha256");
+		const end = () => { console.log("digest " + hash.digest("hex")); process.exit(); };
+		require("net").createServer((socket) => socket.on("data", (chunk) => hash.update(chunk)).on("end", end))
+			.listen(9, "${to.address}", () => console.log("ready"));`;
+	const source = `
+		const hash = require("crypto").createHash("sha256");
+		const block = require("crypto").randomBytes(1 << 20);
+		let left = ${bytes};
+		const socket = require("net").connect(9, "${to.address}");
+		const send = () => {
+			while (left > 0) {
+				block.writeUInt32LE(left >>> 0);
+				const part = Buffer.from(block.subarray(0, Math.min(left, block.length)));
+				left -= part.length;
+				hash.update(part);
+				if (!socket.write(part)) return;
+			}
+			socket.off("drain", send).end();
+			console.log("digest " + hash.digest("hex"));
+		};
+		socket.on("drain", send).on("connect", send);`;
 	const receiver = to.ns.start([process.execPath, "-e", sink]);
 	await receiver.waitFor(/^ready$/);
 	const sender = from.ns.start([process.execPath, "-e", source]);
@@ -67,12 +91,19 @@ for (const mode of ["io_uring", "poll"] as RingKind[]) {
 		const one = await addStation(datapath, segment, 1);
 		const two = await addStation(datapath, segment, 2);
 		one.ns.must(["ping", "-c", "3", "-i", "0.05", two.address]);
-		for (const [from, to] of [[one, two], [two, one]] as const) {
+		for (const [from, to] of [
+			[one, two],
+			[two, one],
+		] as const) {
 			const { sent, received } = await transfer(from, to, TRANSFER_BYTES);
 			assert.is(received, sent);
 		}
 		const stats = datapath.stats();
-		assert.equal(stats.map(({ drops }) => drops), [{}, {}], "nothing was dropped");
+		assert.equal(
+			stats.map(({ drops }) => drops),
+			[{}, {}],
+			"nothing was dropped",
+		);
 		assert.is(stats[0]!.rxFrames, stats[1]!.txFrames, "what one sent the other got");
 		assert.ok(stats[0]!.rxBytes > TRANSFER_BYTES);
 		await datapath.close();
@@ -129,13 +160,31 @@ testOrSkip(tests, "contradictions are refused with the object's name, and leave 
 	const datapath = await startDatapath();
 	const segment = await datapath.addSegment({ uplink: null, tags: [] });
 	const one = await addStation(datapath, segment, 1);
-	const fd = openTap({ name: `t${createHash("sha1").update(randomBytes(8)).digest("hex").slice(0, 8)}`, persist: false }).fd;
-	const twin = { kind: "endpoint", name: "twin", fd, mac: one.mac, mtuBytes: 1500, segment, network: 1, mode: "bridge" } as const;
-	const error = await datapath.addPort(twin).then(() => undefined, (reason: Error) => reason.message);
+	const fd = openTap({
+		name: `t${createHash("sha1").update(randomBytes(8)).digest("hex").slice(0, 8)}`,
+		persist: false,
+	}).fd;
+	const twin = {
+		kind: "endpoint",
+		name: "twin",
+		fd,
+		mac: one.mac,
+		mtuBytes: 1500,
+		segment,
+		network: 1,
+		mode: "bridge",
+	} as const;
+	const error = await datapath.addPort(twin).then(
+		() => undefined,
+		(reason: Error) => reason.message,
+	);
 	assert.is(error, `port "twin": MAC ${one.mac} is already in use on this VLAN`);
 	close(fd);
 	assert.is(datapath.stats().length, 1);
-	const busy = await datapath.removeSegment(segment).then(() => undefined, (reason: Error) => reason.message);
+	const busy = await datapath.removeSegment(segment).then(
+		() => undefined,
+		(reason: Error) => reason.message,
+	);
 	assert.is(busy, "the segment still has ports");
 	await datapath.close();
 });

@@ -1,7 +1,11 @@
-/** The forwarding database against a Map: any order of adding and removing, at and beyond its capacity; segments and their tables. */
+/**
+ * The forwarding database against a Map: any order of adding and removing, at and beyond its capacity; segments and
+ * their tables.
+ */
+
+import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import fc from "fast-check";
 import * as abi from "../../assembly/abi.js";
 import { CORE_DEBUG, CORE_RELEASE, compileCore, createMemory, Engine, macNumbers } from "../../src/core/engine.js";
 
@@ -9,7 +13,10 @@ const LIMITS = { portsMax: 16, segmentsMax: 16, tablesMax: 6, fdbCapacity: 128, 
 const CTAG = (vid: number) => ((abi.TPID_CTAG << 16) | vid) >>> 0;
 const STAG = (vid: number) => ((abi.TPID_STAG << 16) | vid) >>> 0;
 
-for (const [name, file] of [["debug", CORE_DEBUG], ["release", CORE_RELEASE]] as const) {
+for (const [name, file] of [
+	["debug", CORE_DEBUG],
+	["release", CORE_RELEASE],
+] as const) {
 	const module = compileCore(file);
 	const fresh = () => new Engine(module, createMemory(module, LIMITS), LIMITS);
 	const test = suite(`core tables (${name})`);
@@ -45,7 +52,9 @@ for (const [name, file] of [["debug", CORE_DEBUG], ["release", CORE_RELEASE]] as
 	const frame = (port: number, tags: string, tag = 0) => ({
 		port,
 		tag,
-		bytes: Uint8Array.from(Buffer.from(`${"00".repeat(10)}ffffffffffff020000000009${tags}0800${"00".repeat(46)}`, "hex")),
+		bytes: Uint8Array.from(
+			Buffer.from(`${"00".repeat(10)}ffffffffffff020000000009${tags}0800${"00".repeat(46)}`, "hex"),
+		),
 	});
 
 	test("one VLAN, one segment; its name is free again after it", () => {

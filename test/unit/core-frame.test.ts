@@ -28,7 +28,10 @@ function hex(text: string): Uint8Array {
 	return Uint8Array.from(Buffer.from(text.replace(/\s+/g, ""), "hex"));
 }
 
-for (const [name, file] of [["debug", CORE_DEBUG], ["release", CORE_RELEASE]] as const) {
+for (const [name, file] of [
+	["debug", CORE_DEBUG],
+	["release", CORE_RELEASE],
+] as const) {
 	const module = compileCore(file);
 	const engine = new Engine(module, createMemory(module, LIMITS), LIMITS);
 	const frameAt = engine.header(abi.HEADER_SLOTS) + abi.SLOT_FRAME;
@@ -65,7 +68,16 @@ for (const [name, file] of [["debug", CORE_DEBUG], ["release", CORE_RELEASE]] as
 	test("IPv4 in Ethernet II", () => {
 		const parsed = parse(padded(`${MACS}0800${IPV4}`, 98));
 		assert.equal(parsed, {
-			etherType: 0x0800, tags: 0, kind: abi.L3_IPV4, l3: 14, l4: 34, protocol: 1, flags: 0, outer: 0, inner: 0, length: 84,
+			etherType: 0x0800,
+			tags: 0,
+			kind: abi.L3_IPV4,
+			l3: 14,
+			l4: 34,
+			protocol: 1,
+			flags: 0,
+			outer: 0,
+			inner: 0,
+			length: 84,
 		});
 	});
 
@@ -98,10 +110,22 @@ for (const [name, file] of [["debug", CORE_DEBUG], ["release", CORE_RELEASE]] as
 
 	test("IPv6, extension headers, fragments, endless chains", () => {
 		assert.equal(parse(padded(`${MACS}86dd${IPV6}`, 62)), {
-			etherType: 0x86dd, tags: 0, kind: abi.L3_IPV6, l3: 14, l4: 54, protocol: 58, flags: 0, outer: 0, inner: 0, length: 48,
+			etherType: 0x86dd,
+			tags: 0,
+			kind: abi.L3_IPV6,
+			l3: 14,
+			l4: 54,
+			protocol: 58,
+			flags: 0,
+			outer: 0,
+			inner: 0,
+			length: 48,
 		});
 		const hop = IPV6.replace("00083a40", "00100040") + "3a00000000000000";
-		assert.equal([parse(padded(`${MACS}86dd${hop}`, 70)).l4, parse(padded(`${MACS}86dd${hop}`, 70)).protocol], [62, 58]);
+		assert.equal(
+			[parse(padded(`${MACS}86dd${hop}`, 70)).l4, parse(padded(`${MACS}86dd${hop}`, 70)).protocol],
+			[62, 58],
+		);
 		const fragment = IPV6.replace("00083a40", "00102c40") + "3a00000100000000";
 		const parsed = parse(padded(`${MACS}86dd${fragment}`, 70));
 		assert.equal([parsed.l4, parsed.flags, parsed.protocol], [0, abi.PARSED_F_FRAGMENT, 58]);
@@ -134,7 +158,8 @@ for (const [name, file] of [["debug", CORE_DEBUG], ["release", CORE_RELEASE]] as
 	});
 
 	test("push and pop are each other's opposite for every VID and priority", () => {
-		const vnet = hex("01 01 4200 a805 2200 1000"); // NEEDS_CSUM, TCPv4, hdr_len 66, gso_size 1448, csum_start 34, offset 16
+		// NEEDS_CSUM, TCPv4, hdr_len 66, gso_size 1448, csum_start 34, offset 16
+		const vnet = hex("01 01 4200 a805 2200 1000");
 		const frame = padded(`${MACS}0800${IPV4}`, 98);
 		for (let vid = 0; vid < 4096; vid++) {
 			const tci = ((vid & 15) << 12) | vid;
