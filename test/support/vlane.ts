@@ -15,6 +15,8 @@ export interface Vlane {
 	directory: string;
 	socket: string;
 	stateDirectory: string;
+	/** The daemon's process. */
+	readonly pid: number;
 	/** Runs `vlane ARGUMENT...` to its end in the host's namespace. */
 	vlane(...argv: string[]): Ran;
 	/** As `vlane`, for commands that have to succeed; answers stdout without the line end. */
@@ -44,6 +46,10 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 		directory,
 		socket,
 		stateDirectory,
+		get pid() {
+			if (daemon?.process.pid === undefined) throw new Error("the daemon does not run");
+			return daemon.process.pid;
+		},
 		vlane: (...argv) => host.run(command(argv), { env }),
 		must: (...argv) => host.must(command(argv), { env }).trimEnd(),
 		run: (argv, options) => host.run(command(argv), { ...options, env: { ...env, ...options.env } }),
