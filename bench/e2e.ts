@@ -41,7 +41,7 @@ const COLUMNS: { key: keyof Sample; title: string; digits: number }[] = [
 ];
 
 async function tcp(from: Place, to: Place): Promise<number> {
-	const server = to.ns.start(["iperf3", "-s", "-1"]);
+	const server = to.ns.start(["iperf3", "-s", "-1", "--forceflush"]);
 	await server.waitFor(/Server listening/);
 	const { stdout } = from.ns.run(["iperf3", "-J", "-c", to.address, "-t", String(SECONDS)]);
 	await server.ended;
