@@ -283,6 +283,12 @@ export const COMMANDS: CommandSpec[] = [
 		handlesInterrupt: true,
 		flags: [
 			{
+				name: "docker-plugin-dir",
+				type: "string",
+				metavar: "directory",
+				help: 'Where Docker looks for drivers, or "none" (default "/run/docker/plugins")',
+			},
+			{
 				name: "log-level",
 				type: "string",
 				help: 'Least important messages shown: debug|info|warn|error (default "info")',

@@ -1,5 +1,6 @@
 /** The daemon process: pre-flight checks, wiring, signals. */
 import { readFileSync } from "node:fs";
+import type { Server } from "node:http";
 import { resolve } from "node:path";
 import { Containers } from "../control/containers.js";
 import { type Context, Spaces } from "../control/context.js";
@@ -13,12 +14,15 @@ import { Networks } from "../control/networks.js";
 import { Queue } from "../control/queue.js";
 import { restore } from "../control/restore.js";
 import { loadState } from "../control/state.js";
+import { Driver } from "../docker/driver.js";
+import { pluginCalls } from "../docker/plugin.js";
 import { type RunningDatapath, startDatapath } from "../host/datapath.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
 import { routes } from "./api.js";
 import { createLog } from "./log.js";
+import { servePlugin } from "./pluginserver.js";
 import { checkCapabilities, checkTun } from "./preflight.js";
 import { prepareSocket, serve } from "./server.js";
 
@@ -27,7 +31,12 @@ export interface DaemonOptions {
 	/** Path of the API's unix socket. */
 	socket: string;
 	logLevel: string;
+	/** Where Docker looks for drivers, or `none`. Absent: its usual place, unless that can not be used. */
+	dockerPluginDir?: string;
 }
+
+/** Where Docker Engine looks for plugins first. */
+const DOCKER_PLUGIN_DIR = "/run/docker/plugins";
 
 /** Version of the API (GET /info). */
 const API_VERSION = 1;
@@ -72,16 +81,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 
 		await queue.run(() => restore(context, endpoints, containers));
 		closers.push(watchKernel(context, endpoints, queue, poller, datapath));
+		const driver = new Driver(context, networks, endpoints);
 		const info = describe(datapath, stateDir);
 		const table = routes({ networks, endpoints, containers, queue, info, ports: () => datapath.stats() });
 		const server = await serve(socket, table, log);
 		closers.push(async () => {
-			const closed = new Promise((done) => server.close(done));
-			server.closeAllConnections();
-			await closed;
+			await closeServer(server);
 			// A change that is under way is finished: what is half done can not be handed to the next daemon.
 			await queue.run(() => undefined);
 		});
+		const plugin = await startPlugin(options.dockerPluginDir, pluginCalls(driver, queue), log);
+		closers.push(() => plugin && closeServer(plugin));
 		log.info("serving", { pid: process.pid, datapath: datapath.ring, state: stateDir });
 		// At every log level: whoever starts the daemon waits for this line.
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
@@ -98,6 +108,29 @@ function parseLogLevel(text: string): LogLevel {
 	if (!level)
 		throw new VlaneError("invalid", `invalid log level ${JSON.stringify(text)}; one of ${LOG_LEVELS.join(", ")}`);
 	return level;
+}
+
+/** Serves Docker. Only a directory that the user has named is worth not starting for. */
+async function startPlugin(
+	directory: string | undefined,
+	calls: ReturnType<typeof pluginCalls>,
+	log: Log,
+): Promise<Server | undefined> {
+	if (directory === "none") return undefined;
+	try {
+		return await servePlugin(resolve(directory ?? DOCKER_PLUGIN_DIR), calls, log);
+	} catch (error) {
+		if (directory !== undefined) throw error;
+		log.warn(`Docker can not use vlane: ${messageOf(error)}`);
+		return undefined;
+	}
+}
+
+/** Ends with the connections that are open; whoever waits for an answer gets none. */
+async function closeServer(server: Server): Promise<void> {
+	const closed = new Promise((done) => server.close(done));
+	server.closeAllConnections();
+	await closed;
 }
 
 /** Resolves with the name of the first signal that asks to end; `fail` rejects instead. */

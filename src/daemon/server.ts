@@ -36,12 +36,18 @@ export async function prepareSocket(path: string): Promise<void> {
 	}
 }
 
-/**
- * Starts to answer; a stale socket file is replaced. The socket has mode 0600 from its first moment on.
- * @throws VlaneError internal
- */
+/** Starts to answer the API's requests. @throws VlaneError internal */
 export async function serve(path: string, routes: Route[], log: Log): Promise<Server> {
 	const server = createServer((request, response) => void answer(request, response, routes, log));
+	await listen(server, path);
+	return server;
+}
+
+/**
+ * Starts to listen; a stale socket file is replaced. The socket has mode 0600 from its first moment on.
+ * @throws VlaneError internal
+ */
+export async function listen(server: Server, path: string): Promise<void> {
 	rmSync(path, { force: true });
 	const umask = process.umask(0o177);
 	try {
@@ -56,7 +62,6 @@ export async function serve(path: string, routes: Route[], log: Log): Promise<Se
 	} finally {
 		process.umask(umask);
 	}
-	return server;
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, routes: Route[], log: Log): Promise<void> {
@@ -93,7 +98,8 @@ function decodeRef(text: string): string {
 	}
 }
 
-async function readBody(request: IncomingMessage): Promise<unknown> {
+/** The parsed JSON body; undefined when there is none. @throws VlaneError invalid: too large, or not JSON */
+export async function readBody(request: IncomingMessage): Promise<unknown> {
 	const chunks: Buffer[] = [];
 	let bytes = 0;
 	for await (const chunk of request as AsyncIterable<Buffer>) {

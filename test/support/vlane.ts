@@ -39,6 +39,8 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 	const remove = onCleanup(() => rmSync(directory, { recursive: true, force: true }));
 	const socket = join(directory, "vlane.sock");
 	const stateDirectory = join(directory, "state");
+	// The machine may have a Docker Engine of its own, which must not find the daemon of a test.
+	const where = ["--state-dir", stateDirectory, "--socket", socket, "--docker-plugin-dir", "none"];
 	const env = { VLANE_HOST: `unix://${socket}` };
 	const command = (argv: string[]): string[] => [process.execPath, "--enable-source-maps", MAIN, ...argv];
 	let daemon: Started | undefined;
@@ -55,7 +57,7 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 		run: (argv, options) => host.run(command(argv), { ...options, env: { ...env, ...options.env } }),
 		start: (...argv) => host.start(command(argv), { env }),
 		async startDaemon(...argv) {
-			daemon = host.start(command(["daemon", "--state-dir", stateDirectory, "--socket", socket, ...argv]));
+			daemon = host.start(command(["daemon", ...where, ...argv]));
 			await daemon.waitFor(READY);
 		},
 		async stopDaemon(signal = "SIGTERM") {

@@ -18,7 +18,7 @@ const LONG_LINES_IN = [".md", ".json"];
 const GENERATED = ["package-lock.json"];
 
 /** A directory of src may import those below it. */
-const LAYERS = ["cli", "demo", "daemon", "control", "host", "tap", "raw", "netlink", "core", "sys"];
+const LAYERS = ["cli", "demo", "daemon", "docker", "control", "host", "tap", "raw", "netlink", "core", "sys"];
 
 interface SourceFile {
 	path: string;

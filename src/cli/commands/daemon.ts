@@ -14,6 +14,7 @@ export async function run({ flags }: Invocation): Promise<number> {
 		stateDir: flags.string("state-dir") ?? "/var/lib/vlane",
 		socket: flags.string("socket") ?? DEFAULT_SOCKET,
 		logLevel,
+		dockerPluginDir: flags.string("docker-plugin-dir"),
 	});
 	return 0;
 }
