@@ -56,6 +56,17 @@ export class AddressSet {
 		return free <= last ? free : undefined;
 	}
 
+	/** How many numbers in [first, last] are in the set. */
+	count(first: bigint, last: bigint): bigint {
+		let count = 0n;
+		for (let index = this.#firstRunEndingAtOrAfter(first); index < this.#runs.length; index++) {
+			const run = this.#runs[index] as Run;
+			if (run.first > last) break;
+			count += (run.last < last ? run.last : last) - (run.first > first ? run.first : first) + 1n;
+		}
+		return count;
+	}
+
 	#runContaining(value: bigint): Run | undefined {
 		const run = this.#runs[this.#firstRunEndingAtOrAfter(value)];
 		return run !== undefined && run.first <= value ? run : undefined;

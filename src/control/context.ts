@@ -1,9 +1,9 @@
 /** What networks, endpoints and containers share: the records, the kernel side, and the addresses in use. */
 import type { Fabric } from "./fabric.js";
-import { segmentKey } from "./fabric.js";
 import { AddressSpace } from "./ipam.js";
 import type { Lifetimes } from "./lifetimes.js";
 import type { Log } from "./log.js";
+import { segmentKey } from "./segment.js";
 import type { State } from "./state.js";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "./types.js";
 
@@ -27,12 +27,15 @@ export class Spaces {
 	}
 }
 
-/** The subnets whose addresses we hand out ourselves: those of Docker's networks are Docker's to give. */
+/**
+ * The subnets whose addresses we hand out ourselves: those of Docker's networks are Docker's to give, those of
+ * configuration networks nobody's.
+ */
 export function managedPools(network: NetworkRecord): IpamConfig[] {
-	return network.owner === undefined ? network.ipam : [];
+	return network.owner === undefined && !network.configOnly ? network.ipam : [];
 }
 
 /** Endpoints of one network. */
 export function endpointsOf(state: State, networkId: string): EndpointRecord[] {
-	return state.endpoints.all().filter((endpoint) => endpoint.networkId === networkId);
+	return state.endpointsOfNetwork(networkId);
 }

@@ -19,10 +19,21 @@ export interface Allocation {
 	pool: IpamConfig;
 }
 
-/** How many addresses of a subnet a network's endpoints hold. */
+/** How full a subnet is. Networks with the same subnet share its addresses, and hence these numbers. */
 export interface PoolUsage {
 	subnet: string;
-	inUse: number;
+	/** Of the whole subnet. */
+	size: bigint;
+	/** Held by endpoints, or reserved: gateway, auxiliary, network and broadcast address. */
+	inUse: bigint;
+	/** What is left to hand out where dynamic addresses come from: the ip-range, else the subnet. */
+	available: bigint;
+}
+
+/** `--ipam-opt` of a network, see `parseIpamOptions`. */
+export interface PoolOptions {
+	/** Dynamic addresses continue behind the last one instead of filling gaps. */
+	serial: boolean;
 }
 
 /** The addresses of one subnet, shared by all networks of the space that have exactly this subnet. */
@@ -44,6 +55,8 @@ interface Member {
 	pool: Pool;
 	/** Where dynamic addresses come from: the ip-range, else the subnet. */
 	range: Cidr;
+	/** Serial allocation: where to look first. */
+	next?: bigint;
 }
 
 /** All pools of one (parent, VLAN stack), or of one network without parent. Methods either do everything or throw. */
@@ -59,7 +72,7 @@ export class AddressSpace {
 	 * @param config validated, as `resolveIpam` returns it
 	 * @throws VlaneError conflict: overlap, or a reserved address that is in use; texts are Docker's
 	 */
-	addPool(networkId: string, config: IpamConfig, networkName: string): void {
+	addPool(networkId: string, config: IpamConfig, networkName: string, options?: PoolOptions): void {
 		const cidr = mustParseCidr(config.subnet);
 		const range = config.ipRange === undefined ? cidr : mustParseCidr(config.ipRange);
 		this.#refuseOverlap(networkId, config, cidr, range);
@@ -74,7 +87,8 @@ export class AddressSpace {
 			pool.reservations.set(value, holders.add(networkId));
 			pool.used.add(value);
 		}
-		const member = { networkName, config, pool, range };
+		const next = options?.serial ? range.first : undefined;
+		const member = { networkName, config, pool, range, next };
 		pool.members.set(networkId, member);
 		this.#pools.set(formatCidr(cidr), pool);
 		this.#networks.set(networkId, [...(this.#networks.get(networkId) ?? []), member]);
@@ -106,8 +120,10 @@ export class AddressSpace {
 		const members = (this.#networks.get(networkId) ?? []).filter(({ pool }) => pool.cidr.family === request.family);
 		if (request.requested !== undefined) return this.#allocateRequested(networkId, members, request.requested);
 		for (const member of members) {
-			const value = member.pool.used.lowestFree(member.range.first, member.range.last);
-			if (value !== undefined) return this.#take(networkId, member, value);
+			const value = nextFree(member);
+			if (value === undefined) continue;
+			if (member.next !== undefined) member.next = value + 1n;
+			return this.#take(networkId, member, value);
 		}
 		const name = members[0]?.networkName ?? this.#networks.get(networkId)?.[0]?.networkName ?? networkId;
 		throw new VlaneError(
@@ -125,11 +141,13 @@ export class AddressSpace {
 		return true;
 	}
 
-	/** Addresses in use by the network's endpoints, for each of its subnets in order. */
+	/** How full each of the network's subnets is, in order. */
 	usage(networkId: string): PoolUsage[] {
-		return (this.#networks.get(networkId) ?? []).map(({ config, pool }) => ({
+		return (this.#networks.get(networkId) ?? []).map(({ config, pool: { cidr, used }, range }) => ({
 			subnet: config.subnet,
-			inUse: [...pool.allocations.values()].filter((owner) => owner === networkId).length,
+			size: cidr.last - cidr.first + 1n,
+			inUse: used.count(cidr.first, cidr.last),
+			available: range.last - range.first + 1n - used.count(range.first, range.last),
 		}));
 	}
 
@@ -156,8 +174,7 @@ export class AddressSpace {
 
 	#refuseOverlap(networkId: string, config: IpamConfig, cidr: Cidr, range: Cidr): void {
 		for (const pool of this.#pools.values()) {
-			if (pool.cidr.family !== cidr.family || pool.cidr.first > cidr.last || cidr.first > pool.cidr.last)
-				continue;
+			if (pool.cidr.family !== cidr.family || pool.cidr.first > cidr.last || cidr.first > pool.cidr.last) continue;
 			const isEqual = pool.cidr.prefixLength === cidr.prefixLength;
 			const rangeIsFree = [...pool.members.values()].every(
 				(member) => member.range.first !== range.first || member.range.last !== range.last,
@@ -174,6 +191,12 @@ export class AddressSpace {
 			);
 		}
 	}
+}
+
+/** The address that a network's next endpoint gets from one of its subnets; undefined when there is none left. */
+function nextFree({ pool: { used }, range, next }: Member): bigint | undefined {
+	const ahead = next === undefined ? undefined : used.lowestFree(next, range.last);
+	return ahead ?? used.lowestFree(range.first, range.last);
 }
 
 /**

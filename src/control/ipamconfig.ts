@@ -26,6 +26,8 @@ export interface IpamRequest {
 	enableIPv4?: boolean;
 	/** Absent: on when a subnet is IPv6. */
 	enableIPv6?: boolean;
+	/** False: a family that is on may be without subnet. Absent: it gets a predefined one. */
+	complete?: boolean;
 }
 
 /** A network's addressing, decided: canonical texts, subnets in the order given, predefined ones last. */
@@ -38,13 +40,13 @@ export interface ResolvedIpam {
 /**
  * Checks a network's addressing completely and decides what was left open. A family that is on and has no subnet gets a
  * predefined one.
- * @param context `takenSubnets`: CIDRs that a predefined subnet must not overlap (other networks', the host's routes);
- * `hostId`: what the predefined IPv6 prefix is derived from
+ * @param context `takenSubnets`: lists of CIDRs that a predefined subnet should not overlap; the first list that leaves one
+ * counts, the last one always; `hostId`: what the predefined IPv6 prefix is derived from
  * @throws VlaneError invalid (all problems in one line) or unavailable (no predefined subnet left)
  */
 export function resolveIpam(
 	request: IpamRequest,
-	context: { takenSubnets: readonly string[]; hostId: string },
+	context: { takenSubnets: () => readonly (readonly string[])[]; hostId: string },
 ): ResolvedIpam {
 	const given = request.config ?? [];
 	const problems = given.flatMap(configProblems);
@@ -69,9 +71,11 @@ export function resolveIpam(
 	if (!enableIPv4 && !enableIPv6) throw invalid("IPv4 or IPv6 must be enabled");
 
 	const ipam = given.map(toIpamConfig);
-	const taken = context.takenSubnets.map(mustParseCidr);
-	if (enableIPv4 && !has(4)) ipam.push({ subnet: firstFree(predefinedIPv4(), taken) });
-	if (enableIPv6 && !has(6)) ipam.push({ subnet: firstFree(predefinedIPv6(context.hostId), taken) });
+	const needs = (family: Family, isEnabled: boolean) => isEnabled && !has(family) && request.complete !== false;
+	if (needs(4, enableIPv4)) ipam.push({ subnet: firstFree(predefinedIPv4, context.takenSubnets()) });
+	if (needs(6, enableIPv6)) {
+		ipam.push({ subnet: firstFree(() => predefinedIPv6(context.hostId), context.takenSubnets()) });
+	}
 	return { enableIPv4, enableIPv6, ipam };
 }
 
@@ -180,10 +184,13 @@ function* predefinedIPv6(hostId: string): Generator<string> {
 	for (let subnetId = 0n; subnetId < 0x10000n; subnetId++) yield `${formatIp(6, prefix | (subnetId << 64n))}/64`;
 }
 
-function firstFree(candidates: Iterable<string>, taken: Cidr[]): string {
-	for (const candidate of candidates) {
-		const cidr = mustParseCidr(candidate);
-		if (!taken.some((block) => overlaps(block, cidr))) return candidate;
+function firstFree(candidates: () => Iterable<string>, takenLists: readonly (readonly string[])[]): string {
+	for (const list of takenLists) {
+		const taken = [...new Set(list)].map(mustParseCidr);
+		for (const candidate of candidates()) {
+			const cidr = mustParseCidr(candidate);
+			if (!taken.some((block) => overlaps(block, cidr))) return candidate;
+		}
 	}
 	throw new VlaneError(
 		"unavailable",

@@ -1,14 +1,16 @@
 /** Networks: `vlane network create|ls|inspect|rm|prune`. */
+import { applyConfiguration, CONFIG_STATUS, checkUnused } from "./confignetwork.js";
 import { type Context, endpointsOf, managedPools } from "./context.js";
 import { VlaneError } from "./errors.js";
-import { segmentKey } from "./fabric.js";
 import { isValidIfname } from "./interface.js";
-import { type ResolvedIpam, resolveIpam } from "./ipamconfig.js";
+import type { PoolUsage } from "./ipam.js";
+import type { ResolvedIpam } from "./ipamconfig.js";
+import { parseIpamOptions, planAddresses } from "./ipamplan.js";
 import { checkNetworkName, newId, resolveRef } from "./names.js";
-import { OPTION, parseDriver, parseDriverOptions } from "./options.js";
-import { parseParent } from "./parent.js";
+import { type Driver, type DriverOptions, OPTION, parseDriver, parseDriverOptions } from "./options.js";
+import { parentKey, parseParent } from "./parent.js";
 import type { CreateNetworkBody } from "./schema.js";
-import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
+import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef, SubnetUsage } from "./types.js";
 import { withUndo } from "./undo.js";
 
 /** Largest network number of the packet core (host/types.ts). */
@@ -22,7 +24,7 @@ export class Networks {
 	 * @throws VlaneError, SysError; nothing is left behind then
 	 */
 	create(body: CreateNetworkBody): Promise<NetworkRecord> {
-		return this.#make(this.#plan(body));
+		return this.#make(this.#plan(applyConfiguration(this.context.state, body)));
 	}
 
 	/**
@@ -40,12 +42,15 @@ export class Networks {
 		await withUndo(async (undo) => {
 			const space = spaces.of(network);
 			undo.add(() => space.removeNetwork(network.id));
-			for (const config of managedPools(network)) space.addPool(network.id, config, network.name);
-			await fabric.attachNetwork(network, false);
-			undo.add(() => fabric.detachNetwork(network));
+			const options = parseIpamOptions(network.ipamOptions);
+			for (const config of managedPools(network)) space.addPool(network.id, config, network.name, options);
+			if (!network.configOnly) {
+				await fabric.attachNetwork(network, false);
+				undo.add(() => fabric.detachNetwork(network));
+			}
 			await state.networks.put(network);
 		});
-		fabric.keepNetwork(network);
+		if (!network.configOnly) fabric.keepNetwork(network);
 		log.info("network created", { network: network.name, id: network.id, parent: network.parent?.name ?? "" });
 		return network;
 	}
@@ -56,7 +61,8 @@ export class Networks {
 
 	/** @throws VlaneError notFound, invalid (ambiguous) */
 	find(ref: string): NetworkRecord {
-		return resolveRef(this.context.state.networks.all(), ref);
+		const { state } = this.context;
+		return state.networksNamed(ref)[0] ?? state.networks.get(ref) ?? resolveRef(state.networks.all(), ref);
 	}
 
 	/**
@@ -69,6 +75,7 @@ export class Networks {
 			const remedy = `remove it with docker network rm ${network.id.slice(0, 12)}, or with --force when Docker has lost it`;
 			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; ${remedy}`);
 		}
+		checkUnused(this.context.state, network);
 		const endpoints = endpointsOf(this.context.state, network.id);
 		if (endpoints.length > 0) {
 			const list = endpoints.map(({ name, id }) => `name:"${name}" id:"${id.slice(0, 12)}"`).join(", ");
@@ -78,7 +85,7 @@ export class Networks {
 			);
 		}
 		const { state, fabric, spaces, log } = this.context;
-		await fabric.detachNetwork(network);
+		if (!network.configOnly) await fabric.detachNetwork(network);
 		await state.networks.del(network.id);
 		spaces.of(network).removeNetwork(network.id);
 		log.info("network removed", { network: network.name, id: network.id });
@@ -93,7 +100,7 @@ export class Networks {
 		const { state } = this.context;
 		const unused = state.networks
 			.all()
-			.filter((network) => network.owner === undefined && endpointsOf(state, network.id).length === 0)
+			.filter(({ id, owner, configOnly }) => !owner && !configOnly && endpointsOf(state, id).length === 0)
 			.filter((network) => labels.every((label) => hasLabel(network, label)));
 		for (const network of unused) await this.remove(network.id);
 		return unused.map((network) => network.name);
@@ -101,18 +108,19 @@ export class Networks {
 
 	/** A network as the API shows it. */
 	describe(network: NetworkRecord): ApiNetwork {
-		const { state, fabric } = this.context;
+		const { state, fabric, spaces } = this.context;
+		const usage = managedPools(network).length > 0 ? spaces.of(network).usage(network.id) : [];
 		return {
 			Name: network.name,
 			Id: network.id,
 			Created: network.created,
 			Scope: "local",
-			Driver: network.driver,
+			Driver: network.configOnly ? "null" : network.driver,
 			EnableIPv4: network.enableIPv4,
 			EnableIPv6: network.enableIPv6,
 			IPAM: {
-				Driver: network.owner ?? "default",
-				Options: {},
+				Driver: network.owner ?? network.ipamDriver ?? "default",
+				Options: network.ipamOptions ?? {},
 				Config: network.ipam.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
 					Subnet: subnet,
 					IPRange: ipRange,
@@ -121,16 +129,19 @@ export class Networks {
 				})),
 			},
 			Internal: network.internal,
-			Attachable: false,
+			Attachable: network.attachable ?? false,
 			Ingress: false,
-			ConfigFrom: { Network: "" },
-			ConfigOnly: false,
+			ConfigFrom: { Network: network.configFrom ?? "" },
+			ConfigOnly: network.configOnly ?? false,
 			Containers: Object.fromEntries(
 				endpointsOf(state, network.id).map((endpoint) => this.#describeEndpoint(endpoint)),
 			),
 			Options: network.options,
 			Labels: network.labels,
-			Status: fabric.status(network),
+			Status: {
+				...(network.configOnly ? CONFIG_STATUS : fabric.status(network)),
+				IPAM: { Subnets: Object.fromEntries(usage.map(describeUsage)) },
+			},
 		};
 	}
 
@@ -138,41 +149,77 @@ export class Networks {
 	#plan(body: CreateNetworkBody, addresses?: ResolvedIpam): NetworkRecord {
 		const { state } = this.context;
 		checkNetworkName(body.Name);
-		if (state.networks.all().some(({ name }) => name === body.Name)) {
+		if (state.networksNamed(body.Name).length > 0) {
 			throw new VlaneError("conflict", `network with name ${body.Name} already exists`);
 		}
-		const driver = parseDriver(body.Driver);
-		const options = parseDriverOptions(body.Options ?? {});
-		const id = newId();
-		const parent = options.parent === undefined ? null : this.#checkParent(options.parent, options.mtuBytes);
-		const holder = state.networks.all().find((other) => segmentKey(other) === segmentKey({ id, parent }));
-		if (holder && !options.shareParent) {
-			const problem = `network ${holder.name} is already using parent interface ${parent?.name}`;
-			throw new VlaneError("conflict", `${problem}; add -o share_parent=true to share it`);
+		const scope = body.Scope ?? "";
+		if (!["", "local"].includes(scope)) {
+			throw new VlaneError("invalid", `scope ${scope} is not in this version; use --scope local or leave it out`);
 		}
+		const driver = parseDriver(body.Driver);
+		const id = newId();
+		const parent = body.ConfigOnly ? null : this.#planParent(body.Options ?? {}, driver);
 		return {
 			id,
 			name: body.Name,
 			driver,
 			created: new Date().toISOString(),
-			...(addresses ?? this.#planAddresses(body)),
+			...(addresses ?? planAddresses(body, { id, parent }, this.context)),
 			// Without a parent there is nowhere to go, so nothing may pretend that there is.
 			internal: parent === null || (body.Internal ?? false),
 			options: body.Options ?? {},
 			labels: body.Labels ?? {},
+			attachable: body.Attachable ?? false,
+			configOnly: body.ConfigOnly ?? false,
+			configFrom: body.ConfigFrom?.Network || undefined,
 			number: this.#freeNumber(),
 			parent,
-			createdLink: parent !== null && parent.vlans.length > 0 && isValidIfname(parent.name),
+			createdLink: parent !== null && this.#getsLink(parent),
 		};
 	}
 
-	#checkParent(text: string, mtuBytes: number | undefined): ParentRef {
-		const { state, fabric } = this.context;
-		const ours = new Set(
-			state.networks.all().flatMap(({ createdLink, parent }) => (createdLink && parent ? [parent.name] : [])),
-		);
+	#planParent(given: Record<string, string>, driver: Driver): ParentRef | null {
+		const options = parseDriverOptions(given, driver);
+		const parent = options.parent === undefined ? null : this.#checkParent(options.parent, driver, options);
+		if (parent) this.#checkSharing(parent, driver, options);
+		return parent;
+	}
+
+	/** Whether the host gets an interface of the parent's name: where it fits, and is not that of another VLAN. */
+	#getsLink(parent: ParentRef): boolean {
+		const holder = this.context.fabric.hostInterfaceParent(parent.name);
+		const isFree = holder === undefined || parentKey(holder) === parentKey(parent);
+		return parent.vlans.length > 0 && isValidIfname(parent.name) && isFree;
+	}
+
+	/**
+	 * One network for each parent, unless the newcomer asks to share it. Passthru takes all that comes, and ipvlan
+	 * endpoints wear the parent's own address: they never share.
+	 */
+	#checkSharing(parent: ParentRef, driver: Driver, { mode, shareParent }: DriverOptions): void {
+		const holder = this.context.fabric.parentUser(parent);
+		if (!holder) return;
+		const used = `is already using parent interface ${parent.name}`;
+		if (driver === "ipvlan" || holder.driver === "ipvlan") {
+			throw new VlaneError("conflict", `network ${holder.name} ${used}`);
+		}
+		if (mode === "passthru") {
+			throw new VlaneError("conflict", `cannot use mode passthru, macvlan network ${holder.name} ${used}`);
+		}
+		if (parseDriverOptions(holder.options, holder.driver).mode === "passthru") {
+			throw new VlaneError("conflict", `macvlan network ${holder.name} ${used} in mode passthru`);
+		}
+		if (!shareParent) {
+			throw new VlaneError("conflict", `network ${holder.name} ${used}; add -o share_parent=true to share it`);
+		}
+	}
+
+	#checkParent(text: string, driver: Driver, { mtuBytes, vlanProtocol }: DriverOptions): ParentRef {
+		const { fabric } = this.context;
 		const parent = parseParent(text, {
-			linkExists: (name) => !ours.has(name) && fabric.netlink.link(name) !== undefined,
+			linkExists: (name) => fabric.hostInterfaceParent(name) === undefined && fabric.netlink.link(name) !== undefined,
+			protocol: vlanProtocol,
+			driver,
 		});
 		const link = fabric.netlink.link(parent.link);
 		if (link && !link.ethernet) {
@@ -188,25 +235,6 @@ export class Networks {
 		return parent;
 	}
 
-	#planAddresses({ IPAM, EnableIPv4, EnableIPv6 }: CreateNetworkBody): ResolvedIpam {
-		const { state, fabric } = this.context;
-		if (IPAM?.Driver !== undefined && IPAM.Driver !== "" && IPAM.Driver !== "default") {
-			throw new VlaneError("invalid", `ipam driver ${IPAM.Driver} is not in this version; use --ipam-driver default`);
-		}
-		const [option] = Object.keys(IPAM?.Options ?? {});
-		if (option !== undefined)
-			throw new VlaneError("invalid", `unknown ipam option ${JSON.stringify(option)}; leave it out`);
-		const routes = [...fabric.netlink.routes(4), ...fabric.netlink.routes(6)].map(({ destination }) => destination);
-		const takenSubnets = [
-			...state.networks.all().flatMap(({ ipam }) => ipam.map(({ subnet }) => subnet)),
-			...routes.filter((destination) => destination !== "default"),
-		];
-		return resolveIpam(
-			{ config: IPAM?.Config, enableIPv4: EnableIPv4, enableIPv6: EnableIPv6 },
-			{ takenSubnets, hostId: state.hostId },
-		);
-	}
-
 	#freeNumber(): number {
 		const used = new Set(this.context.state.networks.all().map(({ number }) => number));
 		for (let number = 1; number <= NETWORK_NUMBER_MAX; number++) {
@@ -216,9 +244,8 @@ export class Networks {
 	}
 
 	#describeEndpoint(endpoint: EndpointRecord): [string, ApiNetwork["Containers"][string]] {
-		const container = this.context.state.containers
-			.all()
-			.find(({ name, pid }) => name === endpoint.name && `pid:${pid}` === endpoint.target);
+		const containers = this.context.state.containersOfTarget(endpoint.target);
+		const container = containers.find(({ name }) => name === endpoint.name);
 		return [
 			container?.id ?? endpoint.id,
 			{
@@ -234,5 +261,13 @@ export class Networks {
 
 function hasLabel(network: NetworkRecord, label: string): boolean {
 	const [key = "", ...value] = label.split("=");
-	return key in network.labels && (value.length === 0 || network.labels[key] === value.join("="));
+	return Object.hasOwn(network.labels, key) && (value.length === 0 || network.labels[key] === value.join("="));
+}
+
+/** Docker's shape; numbers that JSON can not carry exactly stop at the largest one that it can. */
+function describeUsage({ subnet, size, inUse, available }: PoolUsage): [string, SubnetUsage] {
+	const [Size, IPsInUse, DynamicIPsAvailable] = [size, inUse, available].map((count) =>
+		Math.min(Number(count), Number.MAX_SAFE_INTEGER),
+	) as [number, number, number];
+	return [subnet, { Size, IPsInUse, DynamicIPsAvailable }];
 }

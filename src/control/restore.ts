@@ -6,6 +6,7 @@ import { mustParseCidr } from "./cidr.js";
 import type { Containers } from "./containers.js";
 import { type Context, endpointsOf, managedPools } from "./context.js";
 import type { Endpoints } from "./endpoints.js";
+import { parseIpamOptions } from "./ipamplan.js";
 import { messageOf } from "./log.js";
 import { findSandboxInterface, isJoined, isSandbox, sweepSandboxInterfaces } from "./sandbox.js";
 import { isTargetAlive, processStart } from "./target.js";
@@ -48,10 +49,12 @@ function byAge(networks: NetworkRecord[]): NetworkRecord[] {
 }
 
 async function restoreNetwork({ spaces, fabric, log }: Context, network: NetworkRecord): Promise<void> {
+	if (network.configOnly) return;
 	await fabric.attachNetwork(network, true);
 	fabric.keepNetwork(network);
 	try {
-		for (const config of managedPools(network)) spaces.of(network).addPool(network.id, config, network.name);
+		const options = parseIpamOptions(network.ipamOptions);
+		for (const config of managedPools(network)) spaces.of(network).addPool(network.id, config, network.name, options);
 	} catch (error) {
 		log.error("network has no addresses", { network: network.name, error: messageOf(error) });
 	}

@@ -41,6 +41,9 @@ export const createNetworkBody = z.strictObject({
 	EnableIPv4: z.boolean().optional(),
 	EnableIPv6: z.boolean().optional(),
 	Labels: strings.optional(),
+	Scope: z.string().optional(),
+	ConfigOnly: z.boolean().optional(),
+	ConfigFrom: z.strictObject({ Network: z.string() }).optional(),
 });
 
 const endpointSettings = {

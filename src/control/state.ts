@@ -5,9 +5,13 @@ import { newId } from "./names.js";
 import type { Store } from "./store.js";
 import type { ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
 
+/** Finds the records that have a key; oldest first. */
+export type Lookup<T> = (key: string) => T[];
+
 /** One kind of record: a map by id with its copy in the store. */
 export class Table<T extends { id: string }> {
 	readonly #rows = new Map<string, T>();
+	readonly #indexes: Index<T>[] = [];
 
 	/** Reads every record below `prefix`. */
 	constructor(
@@ -26,15 +30,53 @@ export class Table<T extends { id: string }> {
 		return [...this.#rows.values()];
 	}
 
+	/** A second key: looking records up by it takes no longer when there are more. */
+	by(keyOf: (row: T) => string): Lookup<T> {
+		const index = new Index(keyOf);
+		for (const row of this.#rows.values()) index.add(row);
+		this.#indexes.push(index);
+		return (key) => index.find(key);
+	}
+
 	/** Writes the record; it is on disk when the promise resolves. */
 	async put(row: T): Promise<void> {
 		await this.store.put(this.prefix + row.id, row);
+		const old = this.#rows.get(row.id);
 		this.#rows.set(row.id, row);
+		for (const index of this.#indexes) {
+			if (old) index.remove(old);
+			index.add(row);
+		}
 	}
 
 	async del(id: string): Promise<void> {
 		await this.store.del(this.prefix + id);
+		const old = this.#rows.get(id);
 		this.#rows.delete(id);
+		for (const index of old ? this.#indexes : []) index.remove(old as T);
+	}
+}
+
+class Index<T extends { id: string }> {
+	readonly #rows = new Map<string, Map<string, T>>();
+
+	constructor(readonly keyOf: (row: T) => string) {}
+
+	add(row: T): void {
+		const key = this.keyOf(row);
+		const rows = this.#rows.get(key) ?? new Map<string, T>();
+		this.#rows.set(key, rows.set(row.id, row));
+	}
+
+	remove(row: T): void {
+		const key = this.keyOf(row);
+		const rows = this.#rows.get(key);
+		rows?.delete(row.id);
+		if (rows?.size === 0) this.#rows.delete(key);
+	}
+
+	find(key: string): T[] {
+		return [...(this.#rows.get(key)?.values() ?? [])];
 	}
 }
 
@@ -43,6 +85,15 @@ export interface State {
 	networks: Table<NetworkRecord>;
 	endpoints: Table<EndpointRecord>;
 	containers: Table<ContainerRecord>;
+	networksNamed: Lookup<NetworkRecord>;
+	/** By the name of the configuration network that they were made from. */
+	networksConfiguredBy: Lookup<NetworkRecord>;
+	endpointsOfNetwork: Lookup<EndpointRecord>;
+	endpointsOfTarget: Lookup<EndpointRecord>;
+	endpointsWithMac: Lookup<EndpointRecord>;
+	containersNamed: Lookup<ContainerRecord>;
+	/** By `pid:N` of their process. */
+	containersOfTarget: Lookup<ContainerRecord>;
 	/** Made once per state directory; endpoints' MAC addresses are derived from it. */
 	hostId: string;
 }
@@ -53,10 +104,20 @@ const HOST_ID_KEY = "meta/hostId";
 export async function loadState(store: Store): Promise<State> {
 	const hostId = store.get<string>(HOST_ID_KEY) ?? newId();
 	await store.put(HOST_ID_KEY, hostId);
+	const networks = new Table<NetworkRecord>(store, "network/");
+	const endpoints = new Table<EndpointRecord>(store, "endpoint/");
+	const containers = new Table<ContainerRecord>(store, "container/");
 	return {
-		networks: new Table(store, "network/"),
-		endpoints: new Table(store, "endpoint/"),
-		containers: new Table(store, "container/"),
+		networks,
+		endpoints,
+		containers,
+		networksNamed: networks.by(({ name }) => name),
+		networksConfiguredBy: networks.by(({ configFrom }) => configFrom ?? ""),
+		endpointsOfNetwork: endpoints.by(({ networkId }) => networkId),
+		endpointsOfTarget: endpoints.by(({ target }) => target),
+		endpointsWithMac: endpoints.by(({ mac }) => mac),
+		containersNamed: containers.by(({ name }) => name),
+		containersOfTarget: containers.by(({ pid }) => `pid:${pid}`),
 		hostId,
 	};
 }

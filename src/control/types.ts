@@ -7,7 +7,7 @@
 export interface NetworkRecord {
 	id: string; // 64 hex digits
 	name: string;
-	driver: "macvlan";
+	driver: "macvlan" | "ipvlan";
 	created: string; // RFC 3339 with nanosecond-less fraction
 	enableIPv4: boolean;
 	enableIPv6: boolean;
@@ -23,6 +23,16 @@ export interface NetworkRecord {
 	parent: ParentRef | null;
 	/** True when this network's sub-interface TAP was made by us (Decision 2). */
 	createdLink: boolean;
+	/** Absent: no. */
+	attachable?: boolean;
+	/** `null`: its endpoints get no addresses. Absent: the default one. */
+	ipamDriver?: "null";
+	/** `--ipam-opt` as typed. */
+	ipamOptions?: Record<string, string>;
+	/** It only holds configuration for others (`--config-only`): no parent, no addresses in use, never an endpoint. */
+	configOnly?: boolean;
+	/** Name of the configuration network that it was made from. */
+	configFrom?: string;
 	/** Docker Engine's network: it decides over its name, its addresses and its life. Absent: our own. */
 	owner?: "docker";
 }
@@ -35,8 +45,8 @@ export interface IpamConfig {
 }
 
 /**
- * `link`: the existing interface whose raw socket carries the frames. `vlans`: tags to wear on it, outermost first; empty when
- * `name` itself is an existing link. `name`: what the user typed (`eth0`, `eth0.50`).
+ * `link`: the existing interface whose raw socket carries the frames. `vlans`: tags to wear on it, outermost first;
+ * empty when `name` itself is an existing link. `name`: what the user typed (`eth0`, `eth0.50`).
  */
 export interface ParentRef {
 	name: string;
@@ -100,11 +110,32 @@ export interface ApiNetwork {
 	ConfigFrom: { Network: string };
 	ConfigOnly: boolean;
 	/** By container (or endpoint) id, as in Docker. */
-	Containers: Record<string, { Name: string; EndpointID: string; MacAddress: string; IPv4Address: string; IPv6Address: string }>;
+	Containers: Record<
+		string,
+		{ Name: string; EndpointID: string; MacAddress: string; IPv4Address: string; IPv6Address: string }
+	>;
 	Options: Record<string, string>;
 	Labels: Record<string, string>;
-	/** Ours: what the switch made of the parent. */
-	Status: { Parent: string; Link: string; Vlans: string[]; HostInterface: string; State: "up" | "degraded"; Detail: string };
+	/** Ours, but for `IPAM`: what the switch made of the parent. */
+	Status: {
+		Parent: string;
+		Link: string;
+		Vlans: string[];
+		HostInterface: string;
+		State: "up" | "degraded";
+		Detail: string;
+		/** By subnet. */
+		IPAM?: { Subnets: Record<string, SubnetUsage> };
+	};
+}
+
+/** How full a subnet is, in Docker's words; `Size` is ours. */
+export interface SubnetUsage {
+	Size: number;
+	/** Held by endpoints, or reserved. */
+	IPsInUse: number;
+	/** Left to hand out in the ip-range, or in the subnet where there is none. */
+	DynamicIPsAvailable: number;
 }
 
 export interface ApiContainer {
@@ -114,5 +145,19 @@ export interface ApiContainer {
 	Created: string;
 	State: "running" | "exited";
 	Pid: number;
-	Networks: Record<string, { NetworkID: string; EndpointID: string; IPAddress: string; IPPrefixLen: number; GlobalIPv6Address: string; GlobalIPv6PrefixLen: number; Gateway: string; IPv6Gateway: string; MacAddress: string; Interface: string }>;
+	Networks: Record<
+		string,
+		{
+			NetworkID: string;
+			EndpointID: string;
+			IPAddress: string;
+			IPPrefixLen: number;
+			GlobalIPv6Address: string;
+			GlobalIPv6PrefixLen: number;
+			Gateway: string;
+			IPv6Gateway: string;
+			MacAddress: string;
+			Interface: string;
+		}
+	>;
 }

@@ -81,6 +81,9 @@ const REQUESTS: [line: string, body: object][] = [
 	["--label a=b=c --label lonely n", { ...PLAIN, Labels: { a: "b=c", lonely: "" } }],
 	["-o=parent=eth0 -oparent=eth1 n", { ...PLAIN, Options: { parent: "eth1" } }],
 	["--ipam-driver null --ipam-opt a=b n", { ...PLAIN, IPAM: { Driver: "null", Options: { a: "b" }, Config: [] } }],
+	["--config-only n", { ...PLAIN, ConfigOnly: true }],
+	["--config-from=base --scope local n", { ...PLAIN, Scope: "local", ConfigFrom: { Network: "base" } }],
+	["--config-only=false n", PLAIN],
 	["-- n", PLAIN],
 ];
 

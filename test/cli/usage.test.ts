@@ -119,17 +119,6 @@ const TABLE: [args: string[], message: string, path: string, status?: number][] 
 		`invalid argument "=x" for "--label" flag: invalid label '=x': empty name`,
 		"vlane network create",
 	],
-	[["network", "create", "--scope", "swarm", "n"], "--scope is not supported in this version", "vlane network create"],
-	[
-		["network", "create", "--config-only", "n"],
-		"--config-only is not supported in this version",
-		"vlane network create",
-	],
-	[
-		["network", "create", "--config-from=x", "n"],
-		"--config-from is not supported in this version",
-		"vlane network create",
-	],
 	[
 		["network", "ls", "-f", "foo"],
 		'invalid argument "foo" for "-f, --filter" flag: bad format of filter (expected name=value)',

@@ -8,7 +8,7 @@ import { checkEndpointAddresses, type IpamRequest, resolveIpam } from "../../src
 import type { ApiIpamConfig } from "../../src/control/schema.js";
 
 const config = suite("ipam config");
-const CONTEXT = { takenSubnets: [], hostId: "host" };
+const CONTEXT = { takenSubnets: () => [[]], hostId: "host" };
 
 function refuses(fn: () => unknown, message: string): void {
 	assert.throws(fn, (error: unknown) => {
@@ -29,10 +29,7 @@ for (const [given, problems] of [
 		{ Subnet: "10.0.0.0/24", IPRange: "2001:db8::/64" },
 		"invalid ip-range 2001:db8::/64: parent subnet is an IPv4 block",
 	],
-	[
-		{ Subnet: "2001:db8::/64", IPRange: "10.0.0.0/24" },
-		"invalid ip-range 10.0.0.0/24: parent subnet is an IPv6 block",
-	],
+	[{ Subnet: "2001:db8::/64", IPRange: "10.0.0.0/24" }, "invalid ip-range 10.0.0.0/24: parent subnet is an IPv6 block"],
 	[
 		{ Subnet: "10.0.0.0/24", IPRange: "10.0.0.0/16" },
 		"invalid ip-range 10.0.0.0/16: CIDR block is bigger than its parent subnet 10.0.0.0/24",
@@ -150,21 +147,22 @@ for (const [takenSubnets, expected] of [
 	[["::/0"], "172.17.0.0/16"],
 ] as const) {
 	config(`predefines ${expected} beside ${takenSubnets.join(", ") || "nothing"}`, () => {
-		const resolved = resolveIpam({}, { takenSubnets, hostId: "host" });
+		const resolved = resolveIpam({}, { takenSubnets: () => [takenSubnets], hostId: "host" });
 		assert.equal(resolved, { enableIPv4: true, enableIPv6: false, ipam: [{ subnet: expected }] });
 	});
 }
 
 config("says when no predefined subnet is left", () => {
 	refuses(
-		() => resolveIpam({}, { takenSubnets: ["172.16.0.0/12", "192.168.0.0/16"], hostId: "host" }),
+		() => resolveIpam({}, { takenSubnets: () => [["172.16.0.0/12", "192.168.0.0/16"]], hostId: "host" }),
 		"all predefined address pools have been fully subnetted; give the network a --subnet",
 	);
 });
 
 config("predefines a unique local IPv6 /64 that depends on the host", () => {
 	const subnetOf = (hostId: string, takenSubnets: string[] = []) =>
-		resolveIpam({ enableIPv4: false, enableIPv6: true }, { takenSubnets, hostId }).ipam[0]?.subnet ?? "";
+		resolveIpam({ enableIPv4: false, enableIPv6: true }, { takenSubnets: () => [takenSubnets], hostId }).ipam[0]
+			?.subnet ?? "";
 	const first = subnetOf("host");
 	assert.match(first, /^fd[0-9a-f:]+::\/64$/);
 	assert.is(subnetOf("host"), first);
@@ -188,6 +186,20 @@ config("checks an endpoint's addresses against its network", () => {
 	] as const) {
 		refuses(() => checkEndpointAddresses(ipam, settings), `invalid endpoint settings: ${problem}`);
 	}
+});
+
+config("takes a subnet that is free in its own address space when none is free everywhere", () => {
+	const taken = [["172.16.0.0/12", "192.168.0.0/16"], ["172.17.0.0/16"]];
+	assert.is(resolveIpam({}, { takenSubnets: () => taken, hostId: "host" }).ipam[0]?.subnet, "172.18.0.0/16");
+});
+
+config("leaves subnets open for a configuration network", () => {
+	const request = { config: [{ Subnet: "2001:db8::/64" }], complete: false };
+	assert.equal(resolveIpam(request, CONTEXT), {
+		enableIPv4: true,
+		enableIPv6: true,
+		ipam: [{ subnet: "2001:db8::/64" }],
+	});
 });
 
 config.run();

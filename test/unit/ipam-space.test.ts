@@ -218,7 +218,8 @@ ipam("shares one pool between networks with the same subnet, and their router", 
 	assert.equal(take(space, 2), ["10.0.0.2", "10.0.0.4"]);
 	assert.equal(take(space, 2, 4, "id2"), ["10.0.0.5", "10.0.0.6"]);
 	refuses(() => space.allocate("id2", { family: 4, requested: "10.0.0.2" }), "conflict", /^Address already in use/);
-	assert.equal(space.usage("id1"), [{ subnet: "10.0.0.0/24", inUse: 2 }]);
+	assert.equal(space.usage("id1"), [{ subnet: "10.0.0.0/24", size: 256n, inUse: 8n, available: 1n }]);
+	assert.equal(space.usage("id2"), [{ subnet: "10.0.0.0/24", size: 256n, inUse: 8n, available: 9n }]);
 
 	space.removeNetwork("id2");
 	assert.equal(take(space, 3), ["10.0.0.3", "10.0.0.5", "10.0.0.6"]);
@@ -255,18 +256,28 @@ for (const [config, message] of [
 	});
 }
 
-ipam("counts per subnet what endpoints hold", () => {
+ipam("counts per subnet what is in use, and what is left", () => {
 	const space = spaceWith({ subnet: "10.0.0.0/24", gateway: "10.0.0.1" }, { subnet: "2001:db8::/64" });
 	take(space, 3);
 	take(space, 1, 6);
 	space.release("id1", "10.0.0.3");
 	assert.equal(space.usage("id1"), [
-		{ subnet: "10.0.0.0/24", inUse: 2 },
-		{ subnet: "2001:db8::/64", inUse: 1 },
+		{ subnet: "10.0.0.0/24", size: 256n, inUse: 5n, available: 251n },
+		{ subnet: "2001:db8::/64", size: 1n << 64n, inUse: 2n, available: (1n << 64n) - 2n },
 	]);
 	space.removeNetwork("id1");
 	space.removeNetwork("id1");
 	assert.equal(space.usage("id1"), []);
+});
+
+ipam("serial allocation goes on behind the last address, and comes round", () => {
+	const space = new AddressSpace();
+	space.addPool("id1", { subnet: "10.0.0.0/29", gateway: "10.0.0.1" }, "net1", { serial: true });
+	assert.equal(take(space, 2), ["10.0.0.2", "10.0.0.3"]);
+	space.release("id1", "10.0.0.2");
+	assert.equal(take(space, 3), ["10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+	assert.equal(take(space, 1), ["10.0.0.2"]);
+	refuses(() => take(space, 1), "unavailable", /^no available IPv4 addresses/);
 });
 
 ipam("fills a /16 to the last address, each once", () => {
@@ -310,11 +321,7 @@ ipam("never hands out an address twice, whatever happens", () => {
 	fc.assert(
 		fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
 			const space = spaceWith({ subnet: "10.0.0.0/27", gateway: "10.0.0.1", ipRange: "10.0.0.0/28" });
-			space.addPool(
-				"id2",
-				{ subnet: "10.0.0.0/27", ipRange: "10.0.0.8/29", auxAddresses: { a: "10.0.0.9" } },
-				"net2",
-			);
+			space.addPool("id2", { subnet: "10.0.0.0/27", ipRange: "10.0.0.8/29", auxAddresses: { a: "10.0.0.9" } }, "net2");
 			const held = new Map<string, string>();
 			for (const { networkId, release, requested } of steps) {
 				const address = requested === undefined ? undefined : `10.0.0.${requested}`;

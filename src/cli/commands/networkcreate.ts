@@ -1,7 +1,6 @@
 /** `vlane network create`. */
 import type { CreateNetworkBody } from "../../control/schema.js";
 import { Client } from "../client.js";
-import { UsageError } from "../errors.js";
 import type { Flags } from "../flags.js";
 import { printError, printLine } from "../output.js";
 import { matchSubnets } from "../subnets.js";
@@ -20,7 +19,6 @@ export async function run({ args, flags, host }: Invocation): Promise<number> {
 }
 
 function requestOf(name: string, flags: Flags): CreateNetworkBody {
-	refuseUnsupported(flags);
 	const config = matchSubnets({
 		subnets: flags.list("subnet"),
 		ranges: flags.list("ip-range"),
@@ -28,6 +26,11 @@ function requestOf(name: string, flags: Flags): CreateNetworkBody {
 		auxAddresses: flags.record("aux-address"),
 	});
 	const [ipv4, ipv6] = [flags.bool("ipv4"), flags.bool("ipv6")];
+	const [scope, configOnly, configFrom] = [
+		flags.string("scope"),
+		flags.bool("config-only"),
+		flags.string("config-from"),
+	];
 	return {
 		Name: name,
 		Driver: flags.string("driver") ?? "macvlan",
@@ -38,14 +41,8 @@ function requestOf(name: string, flags: Flags): CreateNetworkBody {
 		...(ipv4 !== undefined && { EnableIPv4: ipv4 }),
 		...(ipv6 !== undefined && { EnableIPv6: ipv6 }),
 		Labels: flags.record("label"),
+		...(scope && { Scope: scope }),
+		...(configOnly && { ConfigOnly: true }),
+		...(configFrom && { ConfigFrom: { Network: configFrom } }),
 	};
-}
-
-function refuseUnsupported(flags: Flags): void {
-	const given = [
-		flags.string("scope") !== undefined && "scope",
-		flags.bool("config-only") && "config-only",
-		flags.string("config-from") !== undefined && "config-from",
-	].find(Boolean);
-	if (given) throw new UsageError(`--${given} is not supported in this version`);
 }
