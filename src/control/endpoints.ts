@@ -2,7 +2,7 @@
 import { mustParseCidr } from "./cidr.js";
 import { type Context, endpointsOf } from "./context.js";
 import { VlaneError } from "./errors.js";
-import { segmentKey } from "./fabric.js";
+import { segmentKey } from "./segment.js";
 import { chooseIfname } from "./interface.js";
 import { checkEndpointAddresses } from "./ipamconfig.js";
 import { parseMac, stableMac } from "./mac.js";
@@ -152,6 +152,13 @@ export class Endpoints {
 	 */
 	chooseMac(network: NetworkRecord, wish: Pick<EndpointWish, "name" | "mac">, seed = network.name): string {
 		const { state, fabric } = this.context;
+		if (network.driver === "ipvlan") {
+			if (wish.mac !== undefined) {
+				throw new VlaneError("invalid", "ipvlan interfaces do not support custom mac address assignment");
+			}
+			// All endpoints wear the parent's address; without a parent, one of the network's own.
+			return fabric.parentMac(network) ?? stableMac(state.hostId, network.name, "", new Set());
+		}
 		const key = segmentKey(network);
 		const taken = new Map<string, string>();
 		for (const other of state.endpoints.all()) {

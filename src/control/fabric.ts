@@ -7,60 +7,39 @@
  *
  * Every method must be called from the queue (queue.ts).
  */
-import type { Datapath } from "../host/types.js";
+import type { Datapath, EndpointPortSpec } from "../host/types.js";
+import type { Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
-import { close } from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
 import { keepDevice, openEndpointInterface, openHostInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
-import { parentKey } from "./parent.js";
+import { parseDriverOptions } from "./options.js";
+import { adaptPort, allowSources, disallowSources, openPort } from "./ports.js";
 import { createSandboxInterface, deleteSandboxInterface, isSandbox, openSandboxInterface } from "./sandbox.js";
+import {
+	type Attached,
+	type Joined,
+	networkMtuBytes,
+	type OpenPort,
+	type Segment,
+	segmentCarrier,
+	segmentKey,
+	segmentMtuBytes,
+	statusOf,
+	usesFilter,
+} from "./segment.js";
 import { isTargetAlive, targetPath } from "./target.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
 import { withUndo } from "./undo.js";
-import { type Uplink, Uplinks } from "./uplinks.js";
-
-/** A descriptor that the datapath owns, and the number it has there. */
-interface OpenPort {
-	fd: number;
-	port: number;
-}
-
-/** One broadcast domain; networks that share a parent share it. */
-interface Segment {
-	readonly parent: ParentRef | null;
-	/** Name of the host's TAP on this VLAN; absent for existing links, and where the name does not fit. */
-	readonly hostIfname?: string;
-	readonly networks: Set<string>;
-	/** Whether its devices outlive the daemon: not before the network is on disk. */
-	persistent: boolean;
-	/** Present while it is raised. */
-	raised?: { number: number; uplink: Uplink | null; host?: OpenPort };
-	/** Why it does not reach the wire or the host; empty when it does. */
-	problem: string;
-}
-
-interface Attached {
-	readonly endpoint: EndpointRecord;
-	readonly network: NetworkRecord;
-	readonly segment: Segment;
-	persistent: boolean;
-	open?: OpenPort;
-	/** Why it has no working interface; empty when it has. */
-	problem: string;
-}
-
-/** Networks with the same key are on the same wire: one segment, one address space. */
-export function segmentKey(network: Pick<NetworkRecord, "id" | "parent">): string {
-	return network.parent ? parentKey(network.parent) : `private/${network.id}`;
-}
-
-/** Layer-3 MTU where there is no parent to take it from (RFC 894). */
-const MTU_BYTES_DEFAULT = 1500;
+import { hasCarrier, type Uplink, Uplinks } from "./uplinks.js";
 
 export class Fabric {
 	readonly #uplinks: Uplinks;
 	readonly #segments = new Map<string, Segment>();
+	/** The same segments by the link that they need, and by the host's interface on them. */
+	readonly #byLink = new Map<string, Set<Segment>>();
+	readonly #byHostIfname = new Map<string, Segment>();
+	readonly #joined = new Map<string, Joined>();
 	readonly #attached = new Map<string, Attached>();
 
 	/** @param netlink socket in the host's namespace */
@@ -78,39 +57,53 @@ export class Fabric {
 	 * @throws SysError, VlaneError; nothing is left behind then
 	 */
 	async attachNetwork(network: NetworkRecord, restored: boolean): Promise<void> {
+		const options = parseDriverOptions(network.options, network.driver);
 		const key = segmentKey(network);
 		const shared = this.#segments.get(key);
-		if (shared) {
-			shared.networks.add(network.id);
-			return;
-		}
-		const segment: Segment = {
+		const segment: Segment = shared ?? {
 			parent: network.parent,
 			hostIfname: network.createdLink ? network.parent?.name : undefined,
-			networks: new Set([network.id]),
+			promiscuous: options.mode === "passthru" || (network.parent?.vlans.length ?? 0) > 0,
+			networks: new Map(),
+			endpoints: new Set(),
 			persistent: restored,
 			problem: "",
 		};
-		await this.#raise(segment, !restored);
-		this.#segments.set(key, segment);
+		const joined: Joined = { network, options, segment };
+		await withUndo(async (undo) => {
+			segment.networks.set(network.id, joined);
+			undo.add(() => {
+				segment.networks.delete(network.id);
+			});
+			if (shared) await allowSources(this.datapath, joined);
+			else await this.#raise(segment, !restored);
+		});
+		this.#joined.set(network.id, joined);
+		if (!shared) this.#index(key, segment);
 	}
 
 	/** Lets the network's devices outlive the daemon, once the record is on disk. */
 	keepNetwork(network: NetworkRecord): void {
-		const segment = this.#segmentOf(network);
+		const { segment } = this.#joinedOf(network);
 		segment.persistent = true;
 		if (segment.raised?.host) keepDevice(segment.raised.host.fd, true);
 	}
 
 	/** Gives up the network, which has no endpoints; with the last one of a segment, the devices that we made go too. */
 	async detachNetwork(network: NetworkRecord): Promise<void> {
-		const segment = this.#segmentOf(network);
-		segment.networks.delete(network.id);
-		if (segment.networks.size > 0) return;
-		this.#segments.delete(segmentKey(network));
+		const joined = this.#joinedOf(network);
+		const { segment } = joined;
+		this.#joined.delete(network.id);
+		if (segment.networks.size > 1) {
+			segment.networks.delete(network.id);
+			await disallowSources(this.datapath, joined);
+			return;
+		}
 		const host = segment.raised?.host;
 		if (host) keepDevice(host.fd, false);
 		await this.#lower(segment);
+		segment.networks.delete(network.id);
+		this.#unindex(segmentKey(network), segment);
 		const left = !host && segment.hostIfname ? this.netlink.link(segment.hostIfname) : undefined;
 		if (left?.kind === "tun") this.netlink.deleteLink(left.index);
 	}
@@ -121,11 +114,12 @@ export class Fabric {
 	 * @throws SysError, VlaneError unless restored; nothing is left behind then
 	 */
 	async attachEndpoint(network: NetworkRecord, endpoint: EndpointRecord, restored: boolean): Promise<void> {
-		const segment = this.#segmentOf(network);
-		const attached: Attached = { endpoint, network, segment, persistent: restored, problem: "" };
+		const joined = this.#joinedOf(network);
+		const attached: Attached = { endpoint, joined, persistent: restored, problem: "" };
 		if (restored) await this.#reopen(attached);
 		else await this.#open(attached, true);
 		this.#attached.set(endpoint.id, attached);
+		joined.segment.endpoints.add(attached);
 	}
 
 	/** Lets the endpoint's device outlive the daemon, once the record is on disk. */
@@ -140,13 +134,15 @@ export class Fabric {
 	async detachEndpoint(id: string): Promise<void> {
 		const attached = this.#attached.get(id);
 		if (!attached) return;
+		const { segment } = attached.joined;
 		this.#attached.delete(id);
+		segment.endpoints.delete(attached);
 		if (!attached.open) {
 			if (isSandbox(attached.endpoint.target)) deleteSandboxInterface(this.netlink, attached.endpoint);
 			return;
 		}
-		const uplink = attached.segment.raised?.uplink;
-		if (uplink && isUntagged(attached.segment)) this.#uplinks.dropMac(uplink, attached.endpoint.mac);
+		const uplink = segment.raised?.uplink;
+		if (uplink && usesFilter(segment)) this.#uplinks.dropMac(uplink, attached.endpoint.mac);
 		try {
 			keepDevice(attached.open.fd, false);
 		} finally {
@@ -154,47 +150,46 @@ export class Fabric {
 		}
 	}
 
+	/** A network that is on exactly this parent. */
+	parentUser(parent: ParentRef): NetworkRecord | undefined {
+		const [joined] = this.#segments.get(segmentKey({ id: "", parent }))?.networks.values() ?? [];
+		return joined?.network;
+	}
+
+	/** The parent that the host's interface of this name was made for by us, if it was. */
+	hostInterfaceParent(ifname: string): ParentRef | undefined {
+		return this.#byHostIfname.get(ifname)?.parent ?? undefined;
+	}
+
 	/** MAC address that endpoints of the network must not take; undefined without a (present) parent. */
 	parentMac(network: NetworkRecord): string | undefined {
-		return this.#segmentOf(network).raised?.uplink?.mac;
+		return this.#joinedOf(network).segment.raised?.uplink?.mac;
 	}
 
-	/** Layer-3 MTU of the network's parent. */
+	/** Layer-3 MTU of the network's endpoints. */
 	mtuBytes(network: NetworkRecord): number {
-		return this.#segmentOf(network).raised?.uplink?.mtuBytes ?? MTU_BYTES_DEFAULT;
+		return networkMtuBytes(this.#joinedOf(network));
 	}
 
-	/** @throws VlaneError unavailable when the network's parent can not be used right now */
+	/**
+	 * @throws VlaneError unavailable when the network's parent can not be used right now; conflict when it takes no more
+	 * endpoints
+	 */
 	checkUsable(network: NetworkRecord): void {
-		const segment = this.#segmentOf(network);
+		const { segment, options } = this.#joinedOf(network);
 		if (segment.parent && !segment.raised?.uplink) {
 			throw new VlaneError("unavailable", `network ${network.name} is degraded: ${this.status(network).Detail}`);
+		}
+		const [holder] = options.mode === "passthru" ? segment.endpoints : [];
+		if (holder) {
+			const limit = `network ${network.name} is in mode passthru, which takes one endpoint only`;
+			throw new VlaneError("conflict", `${limit}; disconnect ${holder.endpoint.name} first`);
 		}
 	}
 
 	/** What `inspect` says about the wire. */
 	status(network: NetworkRecord): ApiNetwork["Status"] {
-		const segment = this.#segmentOf(network);
-		const problems = [this.#parentProblem(segment)];
-		for (const {
-			endpoint,
-			network: { id },
-			problem,
-		} of this.#attached.values()) {
-			if (id === network.id && problem) problems.push(`endpoint ${endpoint.name}: ${problem}`);
-		}
-		const details = problems.filter((problem) => problem !== "");
-		const { name = "", link = "", vlans = [] } = network.parent ?? {};
-		const notes =
-			vlans.length > 0 && !segment.hostIfname ? [`${name} is too long for a host interface: none was made`] : [];
-		return {
-			Parent: name,
-			Link: link,
-			Vlans: vlans.map(({ vid }) => String(vid)),
-			HostInterface: vlans.length === 0 ? link : segment.raised?.host ? (segment.hostIfname ?? "") : "",
-			State: details.length > 0 ? "degraded" : "up",
-			Detail: [...details, ...notes].join("; "),
-		};
+		return statusOf(this.#joinedOf(network), network.parent ? this.netlink.link(network.parent.link) : undefined);
 	}
 
 	/**
@@ -204,10 +199,10 @@ export class Fabric {
 	async portFailed(port: number, errnoName: string): Promise<EndpointRecord | undefined> {
 		for (const attached of this.#attached.values()) {
 			if (attached.open?.port !== port) continue;
-			const { endpoint } = attached;
+			const { endpoint, joined } = attached;
 			if (!isTargetAlive(endpoint.target, endpoint.netnsId)) return endpoint;
 			attached.problem = `interface ${endpoint.ifname} failed: ${errnoName}`;
-			this.log.warn(attached.problem, { endpoint: endpoint.name, network: attached.network.name });
+			this.log.warn(attached.problem, { endpoint: endpoint.name, network: joined.network.name });
 			return undefined;
 		}
 		for (const segment of this.#segments.values()) {
@@ -225,51 +220,85 @@ export class Fabric {
 		return undefined;
 	}
 
-	/** Links whose events matter. */
-	hasLink(name: string, ifindex: number): boolean {
-		return this.#onLink(name).length > 0 || this.#uplinks.all().some((uplink) => uplink.ifindex === ifindex);
+	/** Names of the parents that news about a link concern: it may be called otherwise than when it was opened. */
+	parentsOf({ name, index }: Link): string[] {
+		const opened = this.#uplinks.all().find(({ ifindex }) => ifindex === index)?.link;
+		return [...new Set([name, opened ?? name])].filter((parent) => this.#byLink.has(parent));
 	}
 
 	/** Looks at every parent again, after link events were lost. */
 	async ensureUplinks(): Promise<void> {
-		const links = [...this.#segments.values()].flatMap(({ parent }) => (parent ? [parent.link] : []));
-		for (const link of new Set(links)) await this.ensureUplink(link);
+		for (const link of [...this.#byLink.keys()]) await this.ensureUplink(link);
 	}
 
-	/** Makes what is open on a parent agree with the kernel: raises its segments anew when it came, went or failed. */
+	/**
+	 * Makes what is open on a parent agree with the kernel: raises its segments anew when it came, went, failed or got
+	 * another address, and passes carrier and MTU on.
+	 */
 	async ensureUplink(name: string): Promise<void> {
 		const link = this.netlink.link(name);
 		const uplink = this.#uplinks.get(name);
-		if (link?.index === uplink?.ifindex && uplink?.failure === undefined) return;
-		// A socket on a link that is only down works again once it is up.
-		if (link && !link.up && link.index === uplink?.ifindex) return;
-		const segments = this.#onLink(name);
-		if (segments.length === 0) return;
+		const segments = [...(this.#byLink.get(name) ?? [])];
+		if (segments.length === 0 || (!link && !uplink)) return;
+		if (link && uplink && link.index === uplink.ifindex) {
+			// A socket on a link that is only down works again once it is up.
+			const isUsable = uplink.failure === undefined || !link.up;
+			if (isUsable && link.mac === uplink.mac) return this.#follow(uplink, link, segments);
+		}
 		this.log.info(link ? "parent is there, connecting" : "parent is gone", { link: name });
 		for (const segment of segments) await this.#lower(segment);
 		for (const segment of segments) {
 			await this.#raise(segment, false);
-			for (const attached of this.#attached.values()) {
-				if (attached.segment === segment) await this.#reopen(attached);
+			for (const attached of segment.endpoints) await this.#reopen(attached);
+		}
+	}
+
+	/** Passes carrier and MTU of a parent on to all interfaces on it. */
+	async #follow(uplink: Uplink, link: Link, segments: Segment[]): Promise<void> {
+		const carrier = hasCarrier(link);
+		if (link.mtuBytes === uplink.mtuBytes && carrier === uplink.carrier) return;
+		const { mtuBytes } = link;
+		this.log.info("parent has changed", { link: link.name, mtuBytes, carrier });
+		if (mtuBytes !== uplink.mtuBytes) await this.datapath.setMtu(uplink.port, mtuBytes);
+		Object.assign(uplink, { mtuBytes, carrier });
+		for (const segment of segments) {
+			const { host } = segment.raised ?? {};
+			if (host) await this.#adapt(host, segmentMtuBytes(segment), carrier);
+			for (const { open, joined } of segment.endpoints) {
+				if (open) await this.#adapt(open, networkMtuBytes(joined), carrier);
 			}
 		}
 	}
 
-	#onLink(name: string): Segment[] {
-		return [...this.#segments.values()].filter(({ parent }) => parent?.link === name);
+	async #adapt(open: OpenPort, mtuBytes: number, carrier: boolean): Promise<void> {
+		try {
+			await adaptPort(this.datapath, open, mtuBytes, carrier);
+		} catch (error) {
+			this.log.warn("interface does not follow its parent", { error: messageOf(error) });
+		}
 	}
 
-	#segmentOf(network: NetworkRecord): Segment {
-		const segment = this.#segments.get(segmentKey(network));
-		if (!segment) throw new VlaneError("internal", `network ${network.name} has no segment`);
-		return segment;
+	#index(key: string, segment: Segment): void {
+		this.#segments.set(key, segment);
+		if (segment.hostIfname) this.#byHostIfname.set(segment.hostIfname, segment);
+		if (!segment.parent) return;
+		const neighbours = this.#byLink.get(segment.parent.link) ?? new Set();
+		this.#byLink.set(segment.parent.link, neighbours.add(segment));
 	}
 
-	#parentProblem({ parent, problem }: Segment): string {
-		if (!parent) return "";
-		const link = this.netlink.link(parent.link);
-		if (!link) return `parent interface ${parent.link} was not found on the host`;
-		return link.up ? problem : `parent interface ${parent.link} is down`;
+	#unindex(key: string, segment: Segment): void {
+		this.#segments.delete(key);
+		if (segment.hostIfname) this.#byHostIfname.delete(segment.hostIfname);
+		if (!segment.parent) return;
+		const neighbours = this.#byLink.get(segment.parent.link);
+		neighbours?.delete(segment);
+		if (neighbours?.size === 0) this.#byLink.delete(segment.parent.link);
+	}
+
+	#joinedOf(network: NetworkRecord): Joined {
+		const joined = this.#joined.get(network.id);
+		if (!joined) throw new VlaneError("internal", `network ${network.name} has no segment`);
+		return joined;
 	}
 
 	/** Opens what the segment needs. A failure is noted as its problem; strict: it throws, and nothing is left behind. */
@@ -285,39 +314,49 @@ export class Fabric {
 			}
 		};
 		await withUndo(async (undo) => {
-			const { parent, hostIfname } = segment;
-			const tags = parent?.vlans ?? [];
-			const uplink = parent ? ((await attempt(() => this.#uplinks.acquire(parent))) ?? null) : null;
-			if (parent && uplink) undo.add(() => this.#uplinks.release(uplink, parent));
-			const number = await this.datapath.addSegment({ uplink: uplink?.port ?? null, tags });
+			const { parent, hostIfname, promiscuous } = segment;
+			const uplink = parent ? ((await attempt(() => this.#acquire(parent, promiscuous))) ?? null) : null;
+			if (uplink) undo.add(() => this.#uplinks.release(uplink, promiscuous));
+			const number = await this.datapath.addSegment({ uplink: uplink?.port ?? null, tags: parent?.vlans ?? [] });
 			undo.add(() => this.datapath.removeSegment(number));
-			const host =
-				uplink && hostIfname ? await attempt(() => this.#openHost(segment, hostIfname, number, uplink)) : undefined;
-			segment.raised = { number, uplink, host };
+			segment.raised = { number, uplink };
+			undo.add(() => {
+				segment.raised = undefined;
+			});
+			for (const joined of segment.networks.values()) await attempt(() => allowSources(this.datapath, joined));
+			if (!uplink || !hostIfname) return;
+			segment.raised.host = await attempt(() => this.#openHost(segment, hostIfname, number, uplink));
 		});
 	}
 
-	async #openHost(segment: Segment, ifname: string, number: number, uplink: Uplink): Promise<OpenPort> {
-		const { mac, mtuBytes } = uplink;
+	async #acquire(parent: ParentRef, promiscuous: boolean): Promise<Uplink> {
+		const link = this.netlink.link(parent.link);
+		if (!link) {
+			throw new VlaneError("notFound", `-o parent interface was not found on the host: ${parent.link}`);
+		}
+		return this.#uplinks.acquire(link, promiscuous);
+	}
+
+	async #openHost(segment: Segment, ifname: string, number: number, { mac }: Uplink): Promise<OpenPort> {
+		const mtuBytes = segmentMtuBytes(segment);
 		const fd = openHostInterface(this.netlink, { ifname, mac, mtuBytes, persist: segment.persistent });
-		return this.#addPort(fd, () =>
-			this.datapath.addPort({ kind: "host", fd, name: ifname, mac, mtuBytes, segment: number }),
-		);
+		const spec = { kind: "host", fd, name: ifname, mac, mtuBytes, segment: number } as const;
+		return openPort(this.datapath, spec, segmentCarrier(segment));
 	}
 
 	/** Closes the segment's ports; the devices stay if they are persistent. */
 	async #lower(segment: Segment): Promise<void> {
 		const { raised } = segment;
 		if (!raised) return;
-		segment.raised = undefined;
-		for (const attached of this.#attached.values()) {
-			if (attached.segment !== segment || !attached.open) continue;
-			await this.datapath.removePort(attached.open.port);
+		for (const attached of segment.endpoints) {
+			if (attached.open) await this.datapath.removePort(attached.open.port);
 			attached.open = undefined;
 		}
 		if (raised.host) await this.datapath.removePort(raised.host.port);
+		for (const joined of segment.networks.values()) await disallowSources(this.datapath, joined);
+		segment.raised = undefined;
 		await this.datapath.removeSegment(raised.number);
-		if (segment.parent && raised.uplink) await this.#uplinks.release(raised.uplink, segment.parent);
+		if (raised.uplink) await this.#uplinks.release(raised.uplink, segment.promiscuous);
 	}
 
 	async #reopen(attached: Attached): Promise<void> {
@@ -331,40 +370,34 @@ export class Fabric {
 	}
 
 	async #open(attached: Attached, isNew: boolean): Promise<void> {
-		const { endpoint, network, segment, persistent } = attached;
+		const { endpoint, joined, persistent } = attached;
+		const { network, segment, options } = joined;
 		const raised = segment.raised;
 		if (!raised) throw new VlaneError("internal", `network ${network.name} is not raised`);
+		const sharesMac = network.driver === "ipvlan";
+		// What the parent has now counts: the record, too, follows.
+		if (sharesMac) endpoint.mac = raised.uplink?.mac ?? endpoint.mac;
+		endpoint.mtuBytes = networkMtuBytes(joined);
 		const { mac, mtuBytes } = endpoint;
 		const sandboxed = isSandbox(endpoint.target) && (isNew ? createSandboxInterface : openSandboxInterface);
 		const fd = sandboxed
 			? sandboxed(this.netlink, endpoint)
-			: openEndpointInterface(targetPath(endpoint.target), { ...endpoint, persist: persistent });
+			: openEndpointInterface(targetPath(endpoint.target), { ...endpoint, sharesMac, persist: persistent });
+		const spec: EndpointPortSpec = {
+			...{ kind: "endpoint", fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
+			...{ segment: raised.number, network: network.number, mode: options.mode },
+			addresses: sharesMac ? addressesOf(endpoint) : undefined,
+		};
 		await withUndo(async (undo) => {
-			const name = `${network.name}/${endpoint.name}`;
-			const open = await this.#addPort(fd, () =>
-				this.datapath.addPort({
-					...{ kind: "endpoint", fd, name, mac, mtuBytes },
-					...{ segment: raised.number, network: network.number, mode: "bridge" },
-				}),
-			);
+			const open = await openPort(this.datapath, spec, segmentCarrier(segment));
 			undo.add(() => this.datapath.removePort(open.port));
-			if (raised.uplink && isUntagged(segment)) this.#uplinks.addMac(raised.uplink, mac);
+			if (raised.uplink && usesFilter(segment)) this.#uplinks.addMac(raised.uplink, mac);
 			attached.open = open;
 		});
 	}
-
-	/** The datapath owns `fd` once it has taken it; until then it is ours to close. */
-	async #addPort(fd: number, add: () => Promise<number>): Promise<OpenPort> {
-		try {
-			return { fd, port: await add() };
-		} catch (error) {
-			close(fd);
-			throw error;
-		}
-	}
 }
 
-/** Untagged endpoints are known to the NIC's filter; tagged ones need promiscuous mode anyway. */
-function isUntagged(segment: Segment): boolean {
-	return segment.parent !== null && segment.parent.vlans.length === 0;
+/** The endpoint's addresses without their prefix lengths. */
+function addressesOf({ ipv4, ipv6 }: EndpointRecord): string[] {
+	return [ipv4, ipv6].flatMap((cidr) => (cidr ? [cidr.slice(0, cidr.indexOf("/"))] : []));
 }

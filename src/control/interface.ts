@@ -3,12 +3,12 @@
  *
  * New devices are opened non-persistent: until their records are on disk, a crash of the daemon takes them with it.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { isErrno } from "../sys/errno.js";
 import { close } from "../sys/libc.js";
 import { inNetns, openNetns } from "../sys/netns.js";
-import { destroyTap, openTap, setPersistent } from "../tap/tap.js";
+import { destroyTap, locateTap, openTap, setCarrier, setPersistent } from "../tap/tap.js";
 import { VlaneError } from "./errors.js";
 
 /** What an endpoint's interface is given when it is made. Addresses are CIDR texts. */
@@ -21,9 +21,14 @@ export interface InterfaceSpec {
 	/** Default routes; absent when there shall be none. */
 	gateway4?: string;
 	gateway6?: string;
+	/** Other interfaces have the same `mac`: addresses that are made from it would collide. */
+	sharesMac?: boolean;
 	/** Whether the device outlives its descriptor. */
 	persist: boolean;
 }
+
+/** IN6_ADDR_GEN_MODE_RANDOM (include/uapi/linux/if_link.h): RFC 7217 addresses from a secret that is made on first use. */
+const ADDR_GEN_MODE_RANDOM = "3";
 
 /** IFNAMSIZ less the final zero byte (include/uapi/linux/if.h). */
 const IFNAME_LENGTH_MAX = 15;
@@ -55,8 +60,8 @@ export function chooseIfname(netnsPath: string, wanted?: string): string {
 }
 
 /**
- * Opens an endpoint's TAP in its namespace. One that is there already (left by an earlier daemon) is taken over
- * untouched; a new one gets its addresses and routes and is set up.
+ * Opens an endpoint's TAP in its namespace. One that is there already (left by an earlier daemon) is taken over with
+ * its addresses and routes; a new one gets them and is set up.
  * @returns descriptor of the TAP
  * @throws SysError; nothing is left behind then
  */
@@ -77,6 +82,7 @@ export function openEndpointInterface(netnsPath: string, spec: InterfaceSpec): n
 
 function configure(netlink: Rtnetlink, index: number, spec: InterfaceSpec): void {
 	setIpv6(spec.ifname, spec.ipv6 !== undefined);
+	if (spec.sharesMac && spec.ipv6 !== undefined) writeIpv6(spec.ifname, "addr_gen_mode", ADDR_GEN_MODE_RANDOM);
 	netlink.setLink(index, { mac: spec.mac, mtuBytes: spec.mtuBytes });
 	for (const address of [spec.ipv4, spec.ipv6]) {
 		// Addresses come from our own bookkeeping, so detection of duplicates would only delay their use.
@@ -113,32 +119,64 @@ export function openHostInterface(netlink: Rtnetlink, spec: HostInterfaceSpec): 
 	destroyOnError(fd, () => {
 		if (created) setIpv6(spec.ifname, false);
 		// Also for one that was there: its parent may have been replaced by one with another address.
-		netlink.setLink(ifindex, { mac: spec.mac });
-		if (created) netlink.setLink(ifindex, { mtuBytes: spec.mtuBytes, up: true });
+		netlink.setLink(ifindex, { mac: spec.mac, mtuBytes: spec.mtuBytes });
+		if (created) netlink.setLink(ifindex, { up: true });
 	});
 	return fd;
 }
 
 /** Decides whether a device outlives its descriptor; nothing to decide for one that somebody has deleted already. */
 export function keepDevice(fd: number, keep: boolean): void {
+	unlessGone(() => setPersistent(fd, keep));
+}
+
+/** Gives a device the address and MTU that it should have, wherever it is by now; nothing to do for one that is gone. */
+export function adjustDevice(fd: number, wanted: Partial<Pick<InterfaceSpec, "mac" | "mtuBytes">>): void {
+	const place = unlessGone(() => locateTap(fd));
+	if (!place) return;
 	try {
-		setPersistent(fd, keep);
+		inNetns(place.netnsFd, () =>
+			withRtnetlink((netlink) => {
+				const link = netlink.link(place.name);
+				const { mac = link?.mac, mtuBytes = link?.mtuBytes } = wanted;
+				if (link && mac !== link.mac) netlink.setLink(link.index, { mac });
+				if (link && mtuBytes !== link.mtuBytes) netlink.setLink(link.index, { mtuBytes });
+			}),
+		);
+	} finally {
+		close(place.netnsFd);
+	}
+}
+
+/** Passes the carrier of the wire on to a device; nothing to do for one that is gone. */
+export function passCarrier(fd: number, carrier: boolean): void {
+	unlessGone(() => setCarrier(fd, carrier));
+}
+
+/** EBADFD: somebody has deleted the device, or its namespace has ended. EINVAL: a kernel before 5.8 can not do it. */
+function unlessGone<T>(body: () => T): T | undefined {
+	try {
+		return body();
 	} catch (error) {
-		if (!isErrno(error, "EBADFD")) throw error;
+		if (!isErrno(error, "EBADFD", "EINVAL")) throw error;
+		return undefined;
 	}
 }
 
 /** Switches IPv6 on or off before the interface goes up: it must not send a solicitation that nobody asked for. */
 function setIpv6(ifname: string, enable: boolean): void {
-	const path = `/proc/sys/net/ipv6/conf/${ifname}/disable_ipv6`;
-	const value = enable ? "0" : "1";
+	// A kernel without IPv6 has nothing to switch off.
+	if (!enable && !existsSync(`/proc/sys/net/ipv6/conf/${ifname}`)) return;
+	writeIpv6(ifname, "disable_ipv6", enable ? "0" : "1");
+}
+
+function writeIpv6(ifname: string, key: string, value: string): void {
+	const path = `/proc/sys/net/ipv6/conf/${ifname}/${key}`;
 	try {
 		if (readFileSync(path, "latin1").trim() !== value) writeFileSync(path, value);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
-		// A kernel without IPv6 has nothing to switch off.
-		if (code === "ENOENT" && !enable) return;
-		throw new VlaneError("internal", `cannot ${enable ? "enable" : "disable"} IPv6 on ${ifname}: ${path}: ${code}`);
+		throw new VlaneError("internal", `cannot set up IPv6 on ${ifname}: write ${value} to ${path}: ${code}`);
 	}
 }
 

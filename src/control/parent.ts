@@ -13,31 +13,45 @@ const TPID: Record<VlanProtocol, number> = { "802.1Q": 0x8100, "802.1ad": 0x88a8
 const VID_MIN = 1;
 const VID_MAX = 4094;
 
-/** One sub-interface level (`link.vid`); more can follow once the packet core pushes more than one tag. */
-const VLAN_TAGS_MAX = 1;
+/** TPID and TCI. */
+const TAG_BYTES = 4;
+
+/** `link.vid`, or `link.outer.inner` (QinQ). */
+const VLAN_TAGS_MAX = 2;
+
+/** Where a parent is looked for. */
+export interface ParentContext {
+	/** Must answer false for sub-interfaces that vlane itself made: no links to build on. */
+	linkExists(name: string): boolean;
+	/** Of the outermost tag; 802.1Q when absent. Inner tags are always 802.1Q. */
+	protocol?: VlanProtocol;
+	/** For Docker's error texts; macvlan when absent. */
+	driver?: "macvlan" | "ipvlan";
+}
 
 /**
- * Reads a parent. An existing link of any name is used as it is; anything else must be exactly `link.vid` with an
- * existing link. Checked in this order: format, VID digits, VID range, existence, so that a typing error is never
- * reported as a missing link.
+ * Reads a parent. An existing link of any name is used as it is; anything else must be `link.vid` or `link.outer.inner`
+ * with an existing link, the longest one that there is. Checked in this order: format, VID digits, VID range,
+ * existence, so that a typing error is never reported as a missing link.
  * @param text what the user typed
- * @param context `linkExists` must answer false for sub-interfaces that vlane itself made: no links to build on
  * @throws VlaneError invalid, or notFound when the link is missing; texts are Docker's where Docker has one
  */
-export function parseParent(
-	text: string,
-	context: { linkExists(name: string): boolean; protocol?: VlanProtocol },
-): ParentRef {
+export function parseParent(text: string, context: ParentContext): ParentRef {
 	if (text === "") {
 		throw new VlaneError(
 			"invalid",
 			"-o parent needs an interface name; leave it out for a network that never leaves the host",
 		);
 	}
-	refuseLoopback(text);
-	if (context.linkExists(text)) return { name: text, link: text, vlans: [] };
-
-	const [link = "", ...vidTexts] = text.split(".");
+	refuseLoopback(text, context);
+	if (context.linkExists(text)) {
+		if (context.protocol === undefined) return { name: text, link: text, vlans: [] };
+		throw new VlaneError(
+			"invalid",
+			`driver-opt "vlan_protocol" is for sub-interfaces such as eth0.10; ${text} is used as it is, leave it out`,
+		);
+	}
+	const { link, vidTexts } = split(text, context);
 	if (vidTexts.length === 0) {
 		const format = `invalid subinterface vlan name ${text}, example formatting is eth0.10`;
 		throw new VlaneError("invalid", `${format}; no link named ${text} exists on this host`);
@@ -47,12 +61,37 @@ export function parseParent(
 		throw new VlaneError("invalid", `${format}, instead received ${text}`);
 	}
 	const vids = vidTexts.map((vidText) => parseVid(vidText, text));
-	refuseLoopback(link);
+	refuseLoopback(link, context);
 	if (!context.linkExists(link)) {
 		throw new VlaneError("notFound", `-o parent interface was not found on the host: ${link}`);
 	}
 	const outer = TPID[context.protocol ?? "802.1Q"];
 	return { name: text, link, vlans: vids.map((vid, index) => ({ tpid: index === 0 ? outer : TPID["802.1Q"], vid })) };
+}
+
+/** Cuts a parent's name behind the longest link that exists, whose name may have dots itself; else at the first dot. */
+function split(text: string, context: ParentContext): { link: string; vidTexts: string[] } {
+	const parts = text.split(".");
+	for (let tags = 1; tags <= VLAN_TAGS_MAX && tags < parts.length; tags++) {
+		const link = parts.slice(0, -tags).join(".");
+		if (context.linkExists(link)) return { link, vidTexts: parts.slice(-tags) };
+	}
+	return { link: parts[0] ?? "", vidTexts: parts.slice(1) };
+}
+
+/**
+ * How much shorter packets must be than the parent's MTU, in bytes. A packet socket sends frames of MTU + 14 bytes, and
+ * of 4 more when the outermost tag is 802.1Q (packet_extra_vlan_len_allowed() in net/packet/af_packet.c); it refuses
+ * longer ones with EMSGSIZE, whatever the device could do.
+ */
+export function tagExcessBytes({ vlans }: ParentRef): number {
+	const allowed = vlans[0]?.tpid === TPID["802.1Q"] ? TAG_BYTES : 0;
+	return vlans.length * TAG_BYTES - allowed;
+}
+
+/** `50`, or `50 (802.1ad)`. */
+export function vlanText({ tpid, vid }: ParentRef["vlans"][number]): string {
+	return tpid === TPID["802.1ad"] ? `${vid} (802.1ad)` : String(vid);
 }
 
 /**
@@ -81,6 +120,6 @@ function parseVid(vidText: string, text: string): number {
 	return vid;
 }
 
-function refuseLoopback(link: string): void {
-	if (link === "lo") throw new VlaneError("invalid", "loopback interface is not a valid macvlan parent link");
+function refuseLoopback(link: string, { driver = "macvlan" }: ParentContext): void {
+	if (link === "lo") throw new VlaneError("invalid", `loopback interface is not a valid ${driver} parent link`);
 }

@@ -3,9 +3,9 @@
  * receive filter has to let through is asked for by memberships of our socket, and forgotten with it.
  */
 import type { Datapath } from "../host/types.js";
+import type { Link } from "../netlink/link.js";
 import { addUnicastMac, dropUnicastMac, openPacketSocket, setPromiscuous } from "../raw/packet.js";
 import { close } from "../sys/libc.js";
-import type { ParentRef } from "./types.js";
 
 export interface Uplink {
 	readonly link: string;
@@ -13,12 +13,19 @@ export interface Uplink {
 	readonly port: number;
 	readonly ifindex: number;
 	readonly mac: string;
-	readonly mtuBytes: number;
+	/** As of the last look at the link, as is `carrier`: up, and something is connected to it. */
+	mtuBytes: number;
+	carrier: boolean;
 	/** Name of the error that stopped the socket; it has to be opened again. */
 	failure?: string;
-	/** Segments on it, and how many of them are tagged. */
+	/** Segments on it, and how many of them need frames to every address. */
 	users: number;
-	taggedUsers: number;
+	promiscuousUsers: number;
+}
+
+/** Whether frames can pass a link now. */
+export function hasCarrier({ up, carrier }: Link): boolean {
+	return up && carrier;
 }
 
 export class Uplinks {
@@ -35,29 +42,30 @@ export class Uplinks {
 	}
 
 	/**
-	 * Takes one segment's share of the socket on the parent's link, which is opened for the first one. Tagged segments
-	 * make it promiscuous: userspace can not tell a NIC's VLAN filter about single VLANs.
+	 * Takes one segment's share of the socket on a link, which is opened for the first one.
+	 * @param promiscuous frames to every address are wanted: tagged segments ask for it, because userspace can not tell a
+	 * NIC's VLAN filter about single VLANs, and passthru
 	 * @throws SysError
 	 */
-	async acquire(parent: ParentRef): Promise<Uplink> {
-		const uplink = this.#byLink.get(parent.link) ?? (await this.#open(parent.link));
+	async acquire(link: Link, promiscuous: boolean): Promise<Uplink> {
+		const uplink = this.#byLink.get(link.name) ?? (await this.#open(link));
 		try {
-			if (isTagged(parent) && uplink.taggedUsers === 0) setPromiscuous(uplink.fd, uplink.ifindex, true);
+			if (promiscuous && uplink.promiscuousUsers === 0) setPromiscuous(uplink.fd, uplink.ifindex, true);
 		} catch (error) {
 			if (uplink.users === 0) await this.#close(uplink);
 			throw error;
 		}
 		uplink.users++;
-		if (isTagged(parent)) uplink.taggedUsers++;
+		if (promiscuous) uplink.promiscuousUsers++;
 		return uplink;
 	}
 
 	/** Gives one segment's share back; the last one closes the socket. */
-	async release(uplink: Uplink, parent: ParentRef): Promise<void> {
+	async release(uplink: Uplink, promiscuous: boolean): Promise<void> {
 		uplink.users--;
-		if (isTagged(parent)) uplink.taggedUsers--;
+		if (promiscuous) uplink.promiscuousUsers--;
 		if (uplink.users === 0) await this.#close(uplink);
-		else if (isTagged(parent) && uplink.taggedUsers === 0 && uplink.failure === undefined) {
+		else if (promiscuous && uplink.promiscuousUsers === 0 && uplink.failure === undefined) {
 			setPromiscuous(uplink.fd, uplink.ifindex, false);
 		}
 	}
@@ -72,13 +80,14 @@ export class Uplinks {
 		if (uplink.failure === undefined) dropUnicastMac(uplink.fd, uplink.ifindex, mac);
 	}
 
-	async #open(link: string): Promise<Uplink> {
-		const socket = openPacketSocket({ link, promiscuous: false });
+	async #open(link: Link): Promise<Uplink> {
+		const socket = openPacketSocket({ link: link.name, promiscuous: false });
 		try {
 			const { fd, mac, mtuBytes } = socket;
-			const port = await this.datapath.addPort({ kind: "uplink", fd, name: link, mac, mtuBytes });
-			const uplink = { link, port, ...socket, users: 0, taggedUsers: 0 };
-			this.#byLink.set(link, uplink);
+			const port = await this.datapath.addPort({ kind: "uplink", fd, name: link.name, mac, mtuBytes });
+			const counts = { users: 0, promiscuousUsers: 0 };
+			const uplink = { link: link.name, port, ...socket, carrier: hasCarrier(link), ...counts };
+			this.#byLink.set(link.name, uplink);
 			return uplink;
 		} catch (error) {
 			close(socket.fd);
@@ -90,8 +99,4 @@ export class Uplinks {
 		this.#byLink.delete(uplink.link);
 		await this.datapath.removePort(uplink.port);
 	}
-}
-
-function isTagged(parent: ParentRef): boolean {
-	return parent.vlans.length > 0;
 }

@@ -169,8 +169,8 @@ function watchKernel(
 		});
 	});
 	const stop = watchLinks(poller, (event) => {
-		if (event.type === "resync") runLogged(queue, log, () => fabric.ensureUplinks());
-		else if (fabric.hasLink(event.link.name, event.link.index)) runLogged(queue, log, () => fabric.ensureUplinks());
+		if (event.type === "resync") return runLogged(queue, log, () => fabric.ensureUplinks());
+		for (const parent of fabric.parentsOf(event.link)) runLogged(queue, log, () => fabric.ensureUplink(parent));
 	});
 	// What happened between the restore and the watch.
 	runLogged(queue, log, () => fabric.ensureUplinks());

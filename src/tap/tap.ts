@@ -18,7 +18,10 @@ const TUN_PATH = "/dev/net/tun";
 const TUNSETIFF = 0x400454ca;
 const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
+const TUNGETIFF = 0x800454d2;
 const TUNSETVNETHDRSZ = 0x400454d8;
+const TUNSETCARRIER = 0x400454e2;
+const TUNGETDEVNETNS = 0x54e3;
 const IFF_TAP = 0x2;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
@@ -103,6 +106,23 @@ export function destroyTap(fd: number): void {
 /** Decides whether an attached device outlives its descriptor. */
 export function setPersistent(fd: number, persist: boolean, name = `fd ${fd}`): void {
 	ioctl(fd, TUNSETPERSIST, persist ? 1 : 0, "TUNSETPERSIST", name);
+}
+
+/** Tells an attached device whether there is a wire behind it: without, it says NO-CARRIER and sends nothing. */
+export function setCarrier(fd: number, carrier: boolean): void {
+	ioctl(fd, TUNSETCARRIER, int(carrier ? 1 : 0), "TUNSETCARRIER", `fd ${fd}`);
+}
+
+/**
+ * Where an attached device is by now: it may have been moved and renamed since it was made.
+ * @returns `netnsFd` is the caller's to close
+ * @throws SysError EBADFD when it is gone; EINVAL before Linux 5.8
+ */
+export function locateTap(fd: number): { name: string; netnsFd: number } {
+	const ifreq = Buffer.alloc(IFREQ_BYTES);
+	ioctl(fd, TUNGETIFF, ifreq, "TUNGETIFF", `fd ${fd}`);
+	const name = ifreq.toString("latin1", 0, ifreq.indexOf(0));
+	return { name, netnsFd: ioctl(fd, TUNGETDEVNETNS, 0, "TUNGETDEVNETNS", name) };
 }
 
 function openHere({ name, persist }: TapOptions): Tap {

@@ -3,7 +3,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
-import { parentKey, parseParent } from "../../src/control/parent.js";
+import { parentKey, parseParent, tagExcessBytes, vlanText } from "../../src/control/parent.js";
 
 const parent = suite("parent");
 const LINKS = new Set(["eth0", "eth0.99", "bond0", "br.lan", "lo", "foo", "enxb827eb1e62b3"]);
@@ -26,9 +26,48 @@ for (const [name, link, vid] of [
 	});
 }
 
-parent("tags with 802.1ad when asked", () => {
-	const { vlans } = parseParent("eth0.50", { ...context, protocol: "802.1ad" });
-	assert.equal(vlans, [{ tpid: 0x88a8, vid: 50 }]);
+for (const [name, link, vlans] of [
+	["eth0.20.200", "eth0", [20, 200]],
+	["eth0.1.2", "eth0", [1, 2]],
+	["eth0.99.5", "eth0.99", [5]],
+	["eth0.99.5.6", "eth0.99", [5, 6]],
+	["br.lan.50", "br.lan", [50]],
+	["br.lan.50.60", "br.lan", [50, 60]],
+] as const) {
+	parent(`reads ${name} as VLAN ${vlans.join(" in ")} on the longest link that exists`, () => {
+		const expected = vlans.map((vid) => ({ tpid: 0x8100, vid }));
+		assert.equal(parseParent(name, context), { name, link, vlans: expected });
+	});
+}
+
+parent("tags with 802.1ad when asked, the outer tag only", () => {
+	const ad = { ...context, protocol: "802.1ad" as const };
+	assert.equal(parseParent("eth0.50", ad).vlans, [{ tpid: 0x88a8, vid: 50 }]);
+	assert.equal(parseParent("eth0.20.200", ad).vlans, [
+		{ tpid: 0x88a8, vid: 20 },
+		{ tpid: 0x8100, vid: 200 },
+	]);
+	assert.equal(parseParent("eth0.20.200", ad).vlans.map(vlanText), ["20 (802.1ad)", "200"]);
+	const problem =
+		/^driver-opt "vlan_protocol" is for sub-interfaces such as eth0.10; eth0.99 is used as it is, leave it/;
+	assert.throws(() => parseParent("eth0.99", ad), problem);
+});
+
+parent("knows how much of a frame the kernel does not send beyond the MTU", () => {
+	const excess = (name: string, protocol?: "802.1ad") => tagExcessBytes(parseParent(name, { ...context, protocol }));
+	assert.is(excess("eth0"), 0);
+	assert.is(excess("eth0.50"), 0);
+	assert.is(excess("eth0.50", "802.1ad"), 4);
+	assert.is(excess("eth0.20.200"), 4);
+	assert.is(excess("eth0.20.200", "802.1ad"), 8);
+});
+
+parent("says which driver refuses the loopback interface", () => {
+	const problem = "loopback interface is not a valid ipvlan parent link";
+	assert.throws(
+		() => parseParent("lo", { ...context, driver: "ipvlan" }),
+		({ message }: Error) => message === problem,
+	);
 });
 
 const PARSE = (text: string) => `unable to parse a valid vlan id from: ${text} (ex. eth0.10 for vlan 10)`;
@@ -48,10 +87,14 @@ for (const [text, message] of [
 	["eth0:10", NAME("eth0:10")],
 	["eth0-10", NAME("eth0-10")],
 	[".50", FORMAT(".50")],
-	["eth0.20.200", FORMAT("eth0.20.200")],
-	["eth0.1.2", FORMAT("eth0.1.2")],
-	["br.lan.50", FORMAT("br.lan.50")],
-	["eth0..5", FORMAT("eth0..5")],
+	["eth0.1.2.3", FORMAT("eth0.1.2.3")],
+	["br.wan.50", PARSE("wan")],
+	["eth0.20.abc", PARSE("abc")],
+	["eth0.20.", PARSE("eth0.20.")],
+	["eth0.20.4095", RANGE("4095")],
+	["eth0.0.200", RANGE("0")],
+	["eth9.20.200", MISSING("eth9")],
+	["eth0..5", PARSE("eth0..5")],
 	["eth0.", PARSE("eth0.")],
 	["eth0.abc", PARSE("abc")],
 	["eth0.+5", PARSE("+5")],
@@ -77,10 +120,7 @@ for (const [text, message] of [
 			(error: unknown) => {
 				assert.instance(error, VlaneError);
 				assert.is((error as VlaneError).message, message);
-				assert.is(
-					(error as VlaneError).kind,
-					message.startsWith("-o parent interface was") ? "notFound" : "invalid",
-				);
+				assert.is((error as VlaneError).kind, message.startsWith("-o parent interface was") ? "notFound" : "invalid");
 				return true;
 			},
 		);
@@ -88,9 +128,7 @@ for (const [text, message] of [
 }
 
 parent("has one key for each piece of wire", () => {
-	const keys = ["eth0", "eth0.99", "eth0.50", "eth0.60", "bond0"].map((name) =>
-		parentKey(parseParent(name, context)),
-	);
+	const keys = ["eth0", "eth0.99", "eth0.50", "eth0.60", "bond0"].map((name) => parentKey(parseParent(name, context)));
 	keys.push(parentKey(parseParent("eth0.50", { ...context, protocol: "802.1ad" })));
 	assert.is(new Set(keys).size, keys.length);
 	// An existing link and a sub-interface of ours may have the same name at different times; the wire is not the same.

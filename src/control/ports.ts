@@ -1,0 +1,52 @@
+/** Devices of ours on the datapath: given to it, and kept in step with their parent; and what source mode lets in. */
+import type { Datapath, PortSpec } from "../host/types.js";
+import { close } from "../sys/libc.js";
+import { VlaneError } from "./errors.js";
+import { adjustDevice, passCarrier } from "./interface.js";
+import type { Joined, OpenPort } from "./segment.js";
+
+/**
+ * Gives a device to the datapath, which owns `fd` once it has taken it; it is closed when that fails.
+ * @throws SysError, Error of the datapath
+ */
+export async function openPort(datapath: Datapath, spec: PortSpec, carrier: boolean): Promise<OpenPort> {
+	const { fd, mac, mtuBytes } = spec;
+	try {
+		passCarrier(fd, carrier);
+		// For a device that was there already, and has missed what happened meanwhile.
+		adjustDevice(fd, { mac, mtuBytes });
+		return { fd, port: await datapath.addPort(spec), mtuBytes, carrier };
+	} catch (error) {
+		close(fd);
+		throw error;
+	}
+}
+
+/** Passes MTU and carrier of the parent on to a device. @throws SysError */
+export async function adaptPort(datapath: Datapath, open: OpenPort, mtuBytes: number, carrier: boolean): Promise<void> {
+	if (carrier !== open.carrier) passCarrier(open.fd, carrier);
+	if (mtuBytes !== open.mtuBytes) {
+		adjustDevice(open.fd, { mtuBytes });
+		await datapath.setMtu(open.port, mtuBytes);
+	}
+	Object.assign(open, { mtuBytes, carrier });
+}
+
+/**
+ * Lets a network in source mode receive from its sources, once its segment is raised.
+ * @throws VlaneError conflict when another network on the segment receives from one of them
+ */
+export async function allowSources(datapath: Datapath, { network, options, segment }: Joined): Promise<void> {
+	for (const { network: other, options: theirs } of segment.networks.values()) {
+		const taken = other === network ? undefined : options.sources.find((mac) => theirs.sources.includes(mac));
+		if (taken) throw new VlaneError("conflict", `network ${other.name} receives from source ${taken} already`);
+	}
+	if (!segment.raised) return;
+	for (const mac of options.sources) await datapath.allowSource(segment.raised.number, network.number, mac);
+}
+
+/** Takes back what `allowSources` did. */
+export async function disallowSources(datapath: Datapath, { options, segment }: Joined): Promise<void> {
+	if (!segment.raised) return;
+	for (const mac of options.sources) await datapath.disallowSource(segment.raised.number, mac);
+}
