@@ -48,6 +48,9 @@ const EINTR = 4;
 const EAGAIN = 11;
 const EBUSY = 16;
 const ENOENT = 2;
+const EMFILE = 24;
+/** Fewer ports than that are not worth a ring. */
+const FILES_MIN = 64;
 
 /** Offsets in struct io_uring_params. */
 const PARAMS_BYTES = 120;
@@ -135,9 +138,18 @@ class UringRing implements Ring {
 			cqTail: cq(1),
 			cqes: cq(5),
 		});
-		const files = new Int32Array(engine.header(abi.HEADER_PORTS_MAX)).fill(-1);
-		this.#register(REGISTER_FILES, bytesOf(files), files.length, "IORING_REGISTER_FILES");
+		this.#registerFiles(engine.header(abi.HEADER_PORTS_MAX));
 		this.#registerRing();
+	}
+
+	/** An empty table of files. The kernel takes no more than RLIMIT_NOFILE (EMFILE): then the highest port numbers do not work. */
+	#registerFiles(portsMax: number): void {
+		for (let count = portsMax; ; count /= 2) {
+			const files = new Int32Array(count).fill(-1);
+			if (ioUringRegister(this.#fd, REGISTER_FILES, bytesOf(files), count) >= 0) return;
+			const code = errno();
+			if (code !== EMFILE || count <= FILES_MIN) throw new SysError("IORING_REGISTER_FILES", "", code);
+		}
 	}
 
 	/** Saves the kernel a lookup for each call; kernels before 5.18 do without. */
