@@ -12,7 +12,7 @@ import { contains, mustParseCidr, parseCidr } from "../control/cidr.js";
 import { type Context, endpointsOf } from "../control/context.js";
 import type { Endpoints } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
-import { segmentKey } from "../control/fabric.js";
+import { segmentKey } from "../control/segment.js";
 import { type ResolvedIpam, resolveIpam } from "../control/ipamconfig.js";
 import type { Networks } from "../control/networks.js";
 import { OPTION } from "../control/options.js";
