@@ -23,7 +23,7 @@ options("knows macvlan and ipvlan", () => {
 	refuses(() => parseDriver("MACVLAN"), "network driver MACVLAN is not known; use -d macvlan or -d ipvlan");
 });
 
-const DEFAULTS = { mode: "bridge", sources: [], shareParent: false, advertise: { count: 3, intervalMs: 1000 } };
+const DEFAULTS = { mode: "bridge", sources: [], shareParent: false };
 for (const [given, expected] of [
 	[{}, {}],
 	[{ parent: "eth0.50" }, { parent: "eth0.50" }],
