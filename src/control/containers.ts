@@ -4,7 +4,7 @@ import { isErrno } from "../sys/errno.js";
 import { close, kill } from "../sys/libc.js";
 import { netnsId, openNetns } from "../sys/netns.js";
 import type { Context } from "./context.js";
-import type { Endpoints } from "./endpoints.js";
+import { type Endpoints, wishOf } from "./endpoints.js";
 import { VlaneError } from "./errors.js";
 import { checkContainerName, newId, randomName, resolveRef } from "./names.js";
 import type { Networks } from "./networks.js";
@@ -58,8 +58,7 @@ export class Containers {
 		const wanted = body.Networks.map((wish) => ({ wish, network: this.networks.find(wish.Network) }));
 		await withUndo(async (undo) => {
 			for (const { wish, network } of wanted) {
-				const { IPv4Address: ipv4, IPv6Address: ipv6, MacAddress: mac } = wish;
-				await this.endpoints.make(network, target, { name, ipv4, ipv6, mac }, undo);
+				await this.endpoints.make(network, target, wishOf(name, wish), undo);
 			}
 			await state.containers.put(container);
 		});
@@ -79,7 +78,7 @@ export class Containers {
 
 	/** The running container whose process a `pid:N` target is. */
 	ofTarget(target: string): ContainerRecord | undefined {
-		return this.context.state.containers.all().find(({ pid }) => `pid:${pid}` === target);
+		return this.context.state.containersOfTarget(target)[0];
 	}
 
 	/** Notices the container's exit from now on; also for containers of an earlier daemon. */

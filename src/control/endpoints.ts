@@ -1,14 +1,19 @@
 /** Endpoints: a network's interface in somebody's namespace (`vlane network connect|disconnect`, `vlane run`). */
+import { Announcer } from "./announcer.js";
 import { mustParseCidr } from "./cidr.js";
 import { type Context, endpointsOf } from "./context.js";
+import { parseEndpointOptions } from "./endpointopts.js";
 import { VlaneError } from "./errors.js";
-import { segmentKey } from "./segment.js";
+import { checkRouteConflicts, settleGateways } from "./gateways.js";
 import { chooseIfname } from "./interface.js";
 import { checkEndpointAddresses } from "./ipamconfig.js";
+import { messageOf } from "./log.js";
 import { parseMac, stableMac } from "./mac.js";
 import { newId } from "./names.js";
-import { OPTION } from "./options.js";
-import type { Target } from "./target.js";
+import { OPTION, parseDriverOptions } from "./options.js";
+import type { CreateContainerBody } from "./schema.js";
+import { segmentKey } from "./segment.js";
+import { isTargetAlive, type Target, targetPath } from "./target.js";
 import type { ApiContainer, EndpointRecord, NetworkRecord } from "./types.js";
 import { type Undo, withUndo } from "./undo.js";
 
@@ -19,10 +24,42 @@ export interface EndpointWish {
 	ipv6?: string;
 	mac?: string;
 	ifname?: string;
+	driverOpts?: Record<string, string>;
+	gwPriority?: number;
+	aliases?: string[];
 }
 
+/** What requests to connect have in common. */
+type EndpointRequest = Omit<CreateContainerBody["Networks"][number], "Network">;
+
+/** A request in our own words. */
+export function wishOf(name: string, request: EndpointRequest): EndpointWish {
+	return {
+		name,
+		ipv4: request.IPv4Address,
+		ipv6: request.IPv6Address,
+		mac: request.MacAddress,
+		driverOpts: request.DriverOpts,
+		gwPriority: request.GwPriority,
+		aliases: request.Aliases,
+	};
+}
+
+/** Docker's defaults. */
+const ADVERTISE_COUNT = 3;
+const ADVERTISE_MS = 1000;
+
 export class Endpoints {
-	constructor(readonly context: Context) {}
+	readonly #announcer: Announcer;
+
+	constructor(readonly context: Context) {
+		const { fabric, log } = context;
+		this.#announcer = new Announcer((id) => fabric.placeOf(id), log);
+		fabric.onReconnect = (endpoint) => {
+			this.#settle(endpoint);
+			this.#announce(endpoint);
+		};
+	}
 
 	/**
 	 * Makes an endpoint that lives as long as its target.
@@ -44,11 +81,15 @@ export class Endpoints {
 		if (network.owner === "docker") {
 			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; use docker network connect`);
 		}
+		if (network.configOnly) {
+			throw new VlaneError("forbidden", "cannot create endpoint on configuration-only network");
+		}
 		fabric.checkUsable(network);
+		const options = parseEndpointOptions(wish.driverOpts);
 		this.#checkFree(network, target, wish.name);
 		checkEndpointAddresses(network.ipam, wish);
 		const mac = this.chooseMac(network, wish);
-		const ifname = chooseIfname(target.path, wish.ifname);
+		const ifname = chooseIfname(target.path, wish.ifname ?? options.ifname);
 		const space = spaces.of(network);
 		const allocate = (family: 4 | 6, requested: string | undefined) => {
 			const lease = space.allocate(network.id, { family, requested });
@@ -61,6 +102,10 @@ export class Endpoints {
 		};
 		const v4 = has(network, 4) ? allocate(4, wish.ipv4) : undefined;
 		const v6 = has(network, 6) ? allocate(6, wish.ipv6) : undefined;
+		checkRouteConflicts(
+			target.path,
+			[v4, v6].flatMap((lease) => lease?.cidr ?? []),
+		);
 		const endpoint: EndpointRecord = {
 			id: newId(),
 			networkId: network.id,
@@ -74,12 +119,18 @@ export class Endpoints {
 			gateway4: v4?.gateway,
 			gateway6: v6?.gateway,
 			mtuBytes: Number(network.options[OPTION.mtu] ?? fabric.mtuBytes(network)),
+			gwPriority: wish.gwPriority,
+			sysctls: options.sysctls,
+			aliases: wish.aliases,
 		};
+		undo.add(() => this.#settle(endpoint));
 		await fabric.attachEndpoint(network, endpoint, false);
 		undo.add(() => fabric.detachEndpoint(endpoint.id));
 		await state.endpoints.put(endpoint);
 		undo.add(() => state.endpoints.del(endpoint.id));
+		this.#settleOrThrow(endpoint);
 		fabric.keepEndpoint(endpoint.id);
+		this.#announce(endpoint);
 		log.info("endpoint connected", {
 			network: network.name,
 			endpoint: endpoint.name,
@@ -93,15 +144,16 @@ export class Endpoints {
 	/** Removes an endpoint and its interface; what is gone already is fine. */
 	async release(endpoint: EndpointRecord): Promise<void> {
 		const { state, fabric, spaces, lifetimes, log } = this.context;
+		this.#announcer.cancel(endpoint.id);
 		await fabric.detachEndpoint(endpoint.id);
 		await state.endpoints.del(endpoint.id);
 		const network = state.networks.get(endpoint.networkId);
 		for (const cidr of network ? [endpoint.ipv4, endpoint.ipv6] : []) {
 			if (network && cidr) spaces.of(network).release(network.id, addressOf(cidr));
 		}
-		const isOnly = !state.endpoints.all().some(({ target }) => target === endpoint.target);
-		if (isOnly && !state.containers.all().some(({ pid }) => `pid:${pid}` === endpoint.target))
-			lifetimes.unwatch(endpoint.target);
+		const isLast = state.endpointsOfTarget(endpoint.target).length === 0;
+		if (isLast && state.containersOfTarget(endpoint.target).length === 0) lifetimes.unwatch(endpoint.target);
+		this.#settle(endpoint);
 		log.info("endpoint released", { network: network?.name ?? "", endpoint: endpoint.name });
 	}
 
@@ -111,7 +163,7 @@ export class Endpoints {
 	}
 
 	ofTarget(target: string): EndpointRecord[] {
-		return this.context.state.endpoints.all().filter((endpoint) => endpoint.target === target);
+		return this.context.state.endpointsOfTarget(target);
 	}
 
 	/** The endpoint that a user means by `ref`: its name, its target as typed at connect, or the beginning of its id. */
@@ -135,7 +187,42 @@ export class Endpoints {
 			IPv6Gateway: endpoint.gateway6 ?? "",
 			MacAddress: endpoint.mac,
 			Interface: endpoint.ifname,
+			GwPriority: endpoint.gwPriority ?? 0,
+			Aliases: endpoint.aliases ?? [],
 		};
+	}
+
+	/** Tells the endpoint's neighbours where it is. Docker's own endpoints are announced by Docker. */
+	#announce(endpoint: EndpointRecord): void {
+		const network = this.context.state.networks.get(endpoint.networkId);
+		if (!network || network.owner === "docker") return;
+		const options = parseDriverOptions(network.options, network.driver);
+		this.#announcer.announce(endpoint, {
+			count: options.advertiseCount ?? ADVERTISE_COUNT,
+			intervalMs: options.advertiseMs ?? ADVERTISE_MS,
+		});
+	}
+
+	/** Gives the default routes of the endpoint's namespace to whom they belong now. @throws SysError */
+	#settleOrThrow({ target, netnsId }: EndpointRecord): void {
+		const { state } = this.context;
+		const exits = state.endpointsInNetns(netnsId).flatMap((endpoint) => {
+			const network = state.networks.get(endpoint.networkId);
+			return network && network.owner !== "docker" ? [{ ...endpoint, networkName: network.name }] : [];
+		});
+		settleGateways(targetPath(target), exits);
+	}
+
+	/** As `#settleOrThrow`, where a failure must not stop what goes on. */
+	#settle(endpoint: EndpointRecord): void {
+		const { state, log } = this.context;
+		if (state.networks.get(endpoint.networkId)?.owner === "docker") return;
+		if (!isTargetAlive(endpoint.target, endpoint.netnsId)) return;
+		try {
+			this.#settleOrThrow(endpoint);
+		} catch (error) {
+			log.warn("default route was not set", { endpoint: endpoint.name, error: messageOf(error) });
+		}
 	}
 
 	#checkFree(network: NetworkRecord, target: Target, name: string): void {
@@ -160,17 +247,19 @@ export class Endpoints {
 			return fabric.parentMac(network) ?? stableMac(state.hostId, network.name, "", new Set());
 		}
 		const key = segmentKey(network);
-		const taken = new Map<string, string>();
-		for (const other of state.endpoints.all()) {
-			const neighbour = state.networks.get(other.networkId);
-			if (neighbour && segmentKey(neighbour) === key)
-				taken.set(other.mac, `endpoint ${other.name} of network ${neighbour.name}`);
-		}
 		const parentMac = fabric.parentMac(network);
-		if (parentMac) taken.set(parentMac, `parent interface ${network.parent?.link}`);
+		const holderOf = (mac: string): string | undefined => {
+			if (mac === parentMac) return `parent interface ${network.parent?.link}`;
+			for (const other of state.endpointsWithMac(mac)) {
+				const neighbour = state.networks.get(other.networkId);
+				if (neighbour && segmentKey(neighbour) === key) return `endpoint ${other.name} of network ${neighbour.name}`;
+			}
+			return undefined;
+		};
+		const taken = { has: (mac: string) => holderOf(mac) !== undefined };
 		if (wish.mac === undefined) return stableMac(state.hostId, seed, wish.name, taken);
 		const mac = parseMac(wish.mac);
-		const holder = taken.get(mac);
+		const holder = holderOf(mac);
 		if (holder)
 			throw new VlaneError("conflict", `MAC address ${mac} is already in use by ${holder}; choose another one`);
 		return mac;

@@ -10,6 +10,7 @@
 import type { Datapath, EndpointPortSpec } from "../host/types.js";
 import type { Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
+import { locateTap, type TapPlace } from "../tap/tap.js";
 import { VlaneError } from "./errors.js";
 import { keepDevice, openEndpointInterface, openHostInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
@@ -41,6 +42,8 @@ export class Fabric {
 	readonly #byHostIfname = new Map<string, Segment>();
 	readonly #joined = new Map<string, Joined>();
 	readonly #attached = new Map<string, Attached>();
+	/** Called when an endpoint that was cut off reaches the wire (again): it may have to say where it is. */
+	onReconnect: (endpoint: EndpointRecord) => void = () => undefined;
 
 	/** @param netlink socket in the host's namespace */
 	constructor(
@@ -148,6 +151,12 @@ export class Fabric {
 		} finally {
 			await this.datapath.removePort(attached.open.port);
 		}
+	}
+
+	/** Where the endpoint's interface is by now; undefined when it has none. The descriptor is the caller's to close. */
+	placeOf(id: string): TapPlace | undefined {
+		const open = this.#attached.get(id)?.open;
+		return open && locateTap(open.fd);
 	}
 
 	/** A network that is on exactly this parent. */
@@ -264,8 +273,11 @@ export class Fabric {
 		for (const segment of segments) {
 			const { host } = segment.raised ?? {};
 			if (host) await this.#adapt(host, segmentMtuBytes(segment), carrier);
-			for (const { open, joined } of segment.endpoints) {
-				if (open) await this.#adapt(open, networkMtuBytes(joined), carrier);
+			for (const { open, joined, endpoint } of segment.endpoints) {
+				if (!open) continue;
+				const returns = carrier && !open.carrier;
+				await this.#adapt(open, networkMtuBytes(joined), carrier);
+				if (returns) this.onReconnect(endpoint);
 			}
 		}
 	}
@@ -363,6 +375,7 @@ export class Fabric {
 		try {
 			await this.#open(attached, false);
 			attached.problem = "";
+			this.onReconnect(attached.endpoint);
 		} catch (error) {
 			attached.problem = messageOf(error);
 			this.log.warn("endpoint has no interface", { endpoint: attached.endpoint.name, error: attached.problem });

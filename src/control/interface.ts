@@ -9,6 +9,7 @@ import { isErrno } from "../sys/errno.js";
 import { close } from "../sys/libc.js";
 import { inNetns, openNetns } from "../sys/netns.js";
 import { destroyTap, locateTap, openTap, setCarrier, setPersistent } from "../tap/tap.js";
+import { sysctlFile } from "./endpointopts.js";
 import { VlaneError } from "./errors.js";
 
 /** What an endpoint's interface is given when it is made. Addresses are CIDR texts. */
@@ -18,9 +19,8 @@ export interface InterfaceSpec {
 	mtuBytes: number;
 	ipv4?: string;
 	ipv6?: string;
-	/** Default routes; absent when there shall be none. */
-	gateway4?: string;
-	gateway6?: string;
+	/** Checked sysctls, see endpointopts.ts. */
+	sysctls?: string[];
 	/** Other interfaces have the same `mac`: addresses that are made from it would collide. */
 	sharesMac?: boolean;
 	/** Whether the device outlives its descriptor. */
@@ -49,11 +49,12 @@ export function chooseIfname(netnsPath: string, wanted?: string): string {
 			`invalid interface name ${JSON.stringify(wanted)}: at most 15 characters, no space, / or :`,
 		);
 	}
-	const taken = new Set(withNetns(netnsPath, (netlink) => netlink.links().map((link) => link.name)));
 	if (wanted !== undefined) {
-		if (taken.has(wanted)) throw new VlaneError("conflict", `interface ${wanted} already exists in ${netnsPath}`);
+		if (withNetns(netnsPath, (netlink) => netlink.link(wanted)))
+			throw new VlaneError("conflict", `interface ${wanted} already exists in ${netnsPath}`);
 		return wanted;
 	}
+	const taken = new Set(withNetns(netnsPath, (netlink) => netlink.links().map((link) => link.name)));
 	for (let index = 0; ; index++) {
 		if (!taken.has(`eth${index}`)) return `eth${index}`;
 	}
@@ -88,22 +89,20 @@ function configure(netlink: Rtnetlink, index: number, spec: InterfaceSpec): void
 		// Addresses come from our own bookkeeping, so detection of duplicates would only delay their use.
 		if (address !== undefined) netlink.addAddress(index, address, { noDad: true });
 	}
+	for (const sysctl of spec.sysctls ?? []) writeSysctl(sysctl, spec.ifname);
 	const loopback = netlink.link("lo");
 	if (loopback && !loopback.up) netlink.setLink(loopback.index, { up: true });
 	netlink.setLink(index, { up: true });
-	for (const [family, gateway] of [
-		[4, spec.gateway4],
-		[6, spec.gateway6],
-	] as const) {
-		if (gateway !== undefined && !hasDefaultRoute(netlink, family)) {
-			netlink.addRoute({ destination: "default", gateway, index });
-		}
-	}
 }
 
-/** True when the namespace's main table has a default route of the family. */
-function hasDefaultRoute(netlink: Rtnetlink, family: 4 | 6): boolean {
-	return netlink.routes(family).some((route) => route.destination === "default");
+function writeSysctl(sysctl: string, ifname: string): void {
+	const { path, value } = sysctlFile(sysctl, ifname);
+	try {
+		writeFileSync(path, value);
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		throw new VlaneError("invalid", `cannot set sysctl '${sysctl}' of interface ${ifname}: ${path}: ${code}`);
+	}
 }
 
 /** The host's interface on a VLAN. */

@@ -50,6 +50,9 @@ const endpointSettings = {
 	IPv4Address: text.optional(),
 	IPv6Address: text.optional(),
 	MacAddress: text.optional(),
+	DriverOpts: strings.optional(),
+	GwPriority: z.int().optional(),
+	Aliases: z.array(text).optional(),
 };
 
 /** POST /networks/{ref}/connect */

@@ -41,38 +41,39 @@ export class Table<T extends { id: string }> {
 	/** Writes the record; it is on disk when the promise resolves. */
 	async put(row: T): Promise<void> {
 		await this.store.put(this.prefix + row.id, row);
-		const old = this.#rows.get(row.id);
 		this.#rows.set(row.id, row);
-		for (const index of this.#indexes) {
-			if (old) index.remove(old);
-			index.add(row);
-		}
+		for (const index of this.#indexes) index.add(row);
 	}
 
 	async del(id: string): Promise<void> {
 		await this.store.del(this.prefix + id);
-		const old = this.#rows.get(id);
 		this.#rows.delete(id);
-		for (const index of old ? this.#indexes : []) index.remove(old as T);
+		for (const index of this.#indexes) index.remove(id);
 	}
 }
 
 class Index<T extends { id: string }> {
 	readonly #rows = new Map<string, Map<string, T>>();
+	/** The key of each record when it was added: the record may have changed since. */
+	readonly #keys = new Map<string, string>();
 
 	constructor(readonly keyOf: (row: T) => string) {}
 
+	/** Adds a record; an older one with its id goes. */
 	add(row: T): void {
 		const key = this.keyOf(row);
+		if (this.#keys.get(row.id) !== key) this.remove(row.id);
+		this.#keys.set(row.id, key);
 		const rows = this.#rows.get(key) ?? new Map<string, T>();
 		this.#rows.set(key, rows.set(row.id, row));
 	}
 
-	remove(row: T): void {
-		const key = this.keyOf(row);
+	remove(id: string): void {
+		const key = this.#keys.get(id) ?? "";
 		const rows = this.#rows.get(key);
-		rows?.delete(row.id);
+		rows?.delete(id);
 		if (rows?.size === 0) this.#rows.delete(key);
+		this.#keys.delete(id);
 	}
 
 	find(key: string): T[] {
@@ -90,6 +91,8 @@ export interface State {
 	networksConfiguredBy: Lookup<NetworkRecord>;
 	endpointsOfNetwork: Lookup<EndpointRecord>;
 	endpointsOfTarget: Lookup<EndpointRecord>;
+	/** By the identity of their namespace, which several targets can name. */
+	endpointsInNetns: Lookup<EndpointRecord>;
 	endpointsWithMac: Lookup<EndpointRecord>;
 	containersNamed: Lookup<ContainerRecord>;
 	/** By `pid:N` of their process. */
@@ -115,6 +118,7 @@ export async function loadState(store: Store): Promise<State> {
 		networksConfiguredBy: networks.by(({ configFrom }) => configFrom ?? ""),
 		endpointsOfNetwork: endpoints.by(({ networkId }) => networkId),
 		endpointsOfTarget: endpoints.by(({ target }) => target),
+		endpointsInNetns: endpoints.by(({ netnsId }) => netnsId),
 		endpointsWithMac: endpoints.by(({ mac }) => mac),
 		containersNamed: containers.by(({ name }) => name),
 		containersOfTarget: containers.by(({ pid }) => `pid:${pid}`),

@@ -73,6 +73,12 @@ export interface EndpointRecord {
 	gateway4?: string;
 	gateway6?: string;
 	mtuBytes: number;
+	/** The highest in a namespace has the default route. Absent: 0. */
+	gwPriority?: number;
+	/** Checked `net.X.Y.IFNAME.Z=V`. */
+	sysctls?: string[];
+	/** Further names in the hosts files of its neighbours. */
+	aliases?: string[];
 }
 
 export interface ContainerRecord {
@@ -158,6 +164,8 @@ export interface ApiContainer {
 			IPv6Gateway: string;
 			MacAddress: string;
 			Interface: string;
+			GwPriority: number;
+			Aliases: string[];
 		}
 	>;
 }

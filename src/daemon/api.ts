@@ -1,6 +1,6 @@
 /** The API's operations by method and path: which body each takes, and what it answers. */
 import type { Containers } from "../control/containers.js";
-import type { Endpoints } from "../control/endpoints.js";
+import { type Endpoints, wishOf } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
 import type { Networks } from "../control/networks.js";
 import type { Queue } from "../control/queue.js";
@@ -91,10 +91,7 @@ function networkRoutes({ networks, endpoints, containers }: Services): Route[] {
 			const network = networks.find(ref);
 			const { target, name } = connectTarget(containers, wish.Target);
 			const endpoint = await endpoints.connect(network, target, {
-				name: wish.Name ?? name,
-				ipv4: wish.IPv4Address,
-				ipv6: wish.IPv6Address,
-				mac: wish.MacAddress,
+				...wishOf(wish.Name ?? name, wish),
 				ifname: wish.Interface,
 			});
 			return ok(endpoints.describe(endpoint));

@@ -154,7 +154,7 @@ export class Driver {
 		const has = (family: 4 | 6) => config.some(({ Subnet }) => parseCidr(Subnet)?.family === family);
 		if (config.length === 0) return { enableIPv4: false, enableIPv6: false, ipam: [] };
 		const { hostId } = this.context.state;
-		return resolveIpam({ config, enableIPv4: has(4), enableIPv6: has(6) }, { takenSubnets: [], hostId });
+		return resolveIpam({ config, enableIPv4: has(4), enableIPv6: has(6) }, { takenSubnets: () => [[]], hostId });
 	}
 
 	#checkOptions({ Options, EndpointID }: CreateEndpoint): void {

@@ -83,6 +83,22 @@ export function dropUnicastMac(fd: number, ifindex: number, mac: string): void {
 	setMembership(fd, PACKET_DROP_MEMBERSHIP, ifindex, PACKET_MR_UNICAST, mac);
 }
 
+/**
+ * Sends one Ethernet frame from an interface of the thread's namespace, which need not have any address.
+ * @throws SysError ENODEV, ENETDOWN, EPERM
+ */
+export function sendFrame(ifname: string, frame: Buffer): void {
+	const address = Buffer.alloc(SOCKADDR_LL_BYTES);
+	address.writeUInt16LE(libc.AF_PACKET, 0);
+	address.writeInt32LE(libc.ifNameToIndex(ifname), 4);
+	const fd = libc.socket(libc.AF_PACKET, libc.SOCK_RAW | libc.SOCK_CLOEXEC, 0, "CAP_NET_RAW");
+	try {
+		libc.check(libc.sendto(fd, frame, libc.MSG_DONTWAIT, address), "sendto", ifname);
+	} finally {
+		libc.close(fd);
+	}
+}
+
 function openHere({ link: name, promiscuous }: PacketSocketOptions): PacketSocket {
 	const { index, mac, mtuBytes } = findParent(name);
 	const type = libc.SOCK_RAW | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC;

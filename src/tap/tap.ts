@@ -113,12 +113,17 @@ export function setCarrier(fd: number, carrier: boolean): void {
 	ioctl(fd, TUNSETCARRIER, int(carrier ? 1 : 0), "TUNSETCARRIER", `fd ${fd}`);
 }
 
+/** Where a device is; `netnsFd` is the caller's to close. */
+export interface TapPlace {
+	name: string;
+	netnsFd: number;
+}
+
 /**
  * Where an attached device is by now: it may have been moved and renamed since it was made.
- * @returns `netnsFd` is the caller's to close
  * @throws SysError EBADFD when it is gone; EINVAL before Linux 5.8
  */
-export function locateTap(fd: number): { name: string; netnsFd: number } {
+export function locateTap(fd: number): TapPlace {
 	const ifreq = Buffer.alloc(IFREQ_BYTES);
 	ioctl(fd, TUNGETIFF, ifreq, "TUNGETIFF", `fd ${fd}`);
 	const name = ifreq.toString("latin1", 0, ifreq.indexOf(0));

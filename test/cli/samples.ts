@@ -58,5 +58,7 @@ export function attachment(networkId: string, ipv4: string, ipv6 = ""): ApiConta
 		IPv6Gateway: "",
 		MacAddress: "02:42:ac:10:56:02",
 		Interface: "eth0",
+		GwPriority: 0,
+		Aliases: [],
 	};
 }

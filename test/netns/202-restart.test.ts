@@ -70,8 +70,9 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
 		assert.is(view(c1), before);
 		assert.is(c1.ping("192.168.50.3"), 1);
 		assert.is(c1.ping("192.168.50.1"), 1);
-		vlane.must("network", "connect", "--ip=192.168.50.4", "macvlan50", `netns:${lan.far.path}`);
-		vlane.must("network", "disconnect", "macvlan50", `netns:${lan.far.path}`);
+		const late = new Namespace("late");
+		vlane.must("network", "connect", "--ip=192.168.50.4", "macvlan50", `netns:${late.path}`);
+		late.close();
 	});
 }
 
