@@ -27,10 +27,9 @@ export function batchPrepare(count: u32): u32 {
  * send these, `batchDone`, and call again with `count` 0.
  */
 export function batchForward(count: u32): u32 {
-  if (count) {
-    for (let i = count; i < prepared; i++) slotFree(<u32>load<u16>(rxDescriptor(i), RX_SLOT));
-    rxFill(count);
-  }
+  for (let i = count; i < prepared; i++) slotFree(<u32>load<u16>(rxDescriptor(i), RX_SLOT));
+  prepared = 0;
+  if (count) rxFill(count);
   forwardBatch();
   return txPending();
 }

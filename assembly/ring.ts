@@ -22,6 +22,7 @@ import {
   SLOT_FRAME, SLOT_MSGHDR, SLOT_RX_IOVEC, SLOT_TX_IOVEC, SQ_ENTRIES, TX_BODY, TX_BODY_LENGTH, TX_HEAD, TX_HEAD_LENGTH,
   TX_PORT, TX_SLOT, VNET_BYTES,
 } from "./abi";
+import { loadShared, storeShared } from "./features";
 import { forwardBatch } from "./forward";
 import {
   rxPending, rxPush, rxRoom, slotAt, slotFree, slotRelease, slotsFree, slotTake, txPending, txShift,
@@ -118,8 +119,8 @@ export function pump(): u32 {
   forwardBatch();
   transmit();
   arm();
-  atomic.store<u32>(sqTail, tail);
-  const count = tail - atomic.load<u32>(sqHead);
+  storeShared(sqTail, tail);
+  const count = tail - loadShared(sqHead);
   const isIdle = rxPending() == 0 && txPending() == 0 && activeHead == activeTail;
   return count | (isIdle ? PUMP_WAIT : 0) | attention;
 }
@@ -127,7 +128,7 @@ export function pump(): u32 {
 // @ts-ignore: decorator
 @inline
 function room(): u32 {
-  return SQ_ENTRIES - (tail - atomic.load<u32>(sqHead));
+  return SQ_ENTRIES - (tail - loadShared(sqHead));
 }
 
 // @ts-ignore: decorator
@@ -164,7 +165,7 @@ function enqueue(port: u32, at: usize): void {
 @inline
 function reap(): void {
   let head = load<u32>(cqHead);
-  const end = atomic.load<u32>(cqTail);
+  const end = loadShared(cqTail);
   while (head != end && rxRoom() > 0) {
     const cqe = cqes + (<usize>(head & (CQ_ENTRIES - 1)) << 4);
     const user = load<u64>(cqe);
@@ -185,7 +186,7 @@ function reap(): void {
     else polled(port, at, result);
     if (inflight == 0 && load<u16>(at, PORT_FLAGS) & FLAG_CLOSING) attention |= PUMP_ATTENTION;
   }
-  atomic.store<u32>(cqHead, head);
+  storeShared(cqHead, head);
 }
 
 // @ts-ignore: decorator

@@ -16,6 +16,7 @@
 import {
   TPID_STAG, VNET_BYTES, VNET_CSUM_START, VNET_F_NEEDS_CSUM, VNET_GSO_TYPE, VNET_HDR_LEN,
 } from "./abi";
+import { move22 } from "./features";
 import { loadBe16 } from "./frame";
 
 export const TAG_BYTES: u32 = 4;
@@ -58,22 +59,12 @@ function shiftOffload(vnet: usize, delta: i32): void {
   if (load<u8>(vnet, VNET_GSO_TYPE)) store<u16>(vnet, <u32>load<u16>(vnet, VNET_HDR_LEN) + delta, VNET_HDR_LEN);
 }
 
-/** Copies vnet header and addresses (22 bytes) from one vnet header's place to another; the places may overlap. */
-// @ts-ignore: decorator
-@inline
-function moveHead(target: usize, source: usize): void {
-  const low = v128.load(source);
-  const high = load<u64>(source, 14);
-  v128.store(target, low);
-  store<u64>(target, high, 14);
-}
-
 /** Pushes `tag` in place; answers the new start of the frame, 4 bytes earlier. */
 // @ts-ignore: decorator
 @inline
 export function push(frame: usize, tag: u32): usize {
   const vnet = frame - VNET_BYTES;
-  moveHead(vnet - TAG_BYTES, vnet);
+  move22(vnet - TAG_BYTES, vnet);
   shiftOffload(vnet - TAG_BYTES, 4);
   store<u32>(frame - TAG_BYTES, wire(tag), 12);
   return frame - TAG_BYTES;
@@ -84,7 +75,7 @@ export function push(frame: usize, tag: u32): usize {
 @inline
 export function pop(frame: usize): usize {
   const vnet = frame - VNET_BYTES;
-  moveHead(vnet + TAG_BYTES, vnet);
+  move22(vnet + TAG_BYTES, vnet);
   shiftOffload(vnet + TAG_BYTES, -4);
   return frame + TAG_BYTES;
 }
@@ -100,7 +91,7 @@ export function rewriteVid(frame: usize, vid: u32): void {
  * none). Answers its length in bytes. What follows on the wire is the frame from its byte 12 on.
  */
 export function buildHead(target: usize, frame: usize, outer: u32, inner: u32): u32 {
-  moveHead(target, frame - VNET_BYTES);
+  move22(target, frame - VNET_BYTES);
   store<u32>(target, wire(outer), VNET_BYTES + 12);
   if (inner == 0) {
     shiftOffload(target, 4);

@@ -133,11 +133,16 @@ const PRODUCTS = [
 		sources: ["assembly", "asconfig.json", "package-lock.json"],
 		async compile(output) {
 			const asc = ["node_modules/assemblyscript/bin/asc.js", "assembly/index.ts"];
-			const files = { debug: "core.debug.wasm", release: "core.wasm" };
+			const files = { debug: "core.debug.wasm", release: "core.wasm", baseline: "core.baseline.wasm" };
 			const builds = Object.entries(files).map(([target, file]) =>
 				node([...asc, "--target", target, "--outFile", join(output, file)]),
 			);
-			return Math.max(...(await Promise.all(builds)));
+			const status = Math.max(...(await Promise.all(builds)));
+			if (status === 0) {
+				const sizes = Object.values(files).map((file) => `${file} ${statSync(join(output, file)).size}`);
+				console.error(`vlane: sizes in bytes: ${sizes.join(", ")}`);
+			}
+			return status;
 		},
 	},
 	{
