@@ -72,8 +72,8 @@ export class Networks {
 	async remove(ref: string, force = false): Promise<void> {
 		const network = this.find(ref);
 		if (network.owner === "docker" && !force) {
-			const remedy = `remove it with docker network rm ${network.id.slice(0, 12)}, or with --force when Docker has lost it`;
-			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; ${remedy}`);
+			const remedy = `docker network rm ${network.id.slice(0, 12)}, or --force when Docker has lost it`;
+			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; use ${remedy}`);
 		}
 		checkUnused(this.context.state, network);
 		const endpoints = endpointsOf(this.context.state, network.id);

@@ -12,11 +12,11 @@ import { contains, mustParseCidr, parseCidr } from "../control/cidr.js";
 import { type Context, endpointsOf } from "../control/context.js";
 import type { Endpoints } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
-import { segmentKey } from "../control/segment.js";
 import { type ResolvedIpam, resolveIpam } from "../control/ipamconfig.js";
 import type { Networks } from "../control/networks.js";
 import { OPTION } from "../control/options.js";
 import { findSandboxInterface, sandboxIfname, sandboxTarget } from "../control/sandbox.js";
+import { segmentKey } from "../control/segment.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
 import { withUndo } from "../control/undo.js";
 import {

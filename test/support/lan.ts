@@ -10,7 +10,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Tag } from "./frames.js";
-import { Namespace } from "./netns.js";
+import { must, Namespace } from "./netns.js";
 
 export interface LanOptions {
 	/**
@@ -19,6 +19,8 @@ export interface LanOptions {
 	vlans?: (number | Tag[])[];
 	/** MTU of both ends of the wire, 1500 when absent. */
 	mtuBytes?: number;
+	/** Namespace of the parent; a new one when absent. */
+	host?: Namespace;
 }
 
 export interface Station {
@@ -78,10 +80,10 @@ export async function startVlanPeer(ns: Namespace, link: string, vlans: (number 
 }
 
 /** Builds the LAN; resolves when its stations can be given addresses. */
-export async function makeLan({ vlans = [], mtuBytes = 1500 }: LanOptions = {}): Promise<Lan> {
-	const host = new Namespace("host");
+export async function makeLan({ vlans = [], mtuBytes = 1500, ...given }: LanOptions = {}): Promise<Lan> {
+	const host = given.host ?? new Namespace("host");
 	const far = new Namespace("far");
-	host.must(["ip", "link", "add", PARENT, "type", "veth", "peer", "name", FAR_END, "netns", far.name]);
+	must(["ip", "-n", host.name, "link", "add", PARENT, "type", "veth", "peer", "name", FAR_END, "netns", far.name]);
 	const ends: [Namespace, string][] = [
 		[host, PARENT],
 		[far, FAR_END],

@@ -194,6 +194,8 @@ export class Namespace {
 	readonly name: string;
 	/** `/run/netns/NAME`. */
 	readonly path: string;
+	/** What stands in front of a command that is to run in the namespace. */
+	protected enter: readonly string[];
 	readonly #delete: () => void;
 
 	/** @param label A word for people, part of the name. */
@@ -202,6 +204,7 @@ export class Namespace {
 		count += 1;
 		this.name = `${TEST_ID}-${count}-${label}`;
 		this.path = `${RUN_NETNS}/${this.name}`;
+		this.enter = ["ip", "netns", "exec", this.name];
 		must(["ip", "netns", "add", this.name]);
 		this.#delete = onCleanup(() => {
 			const pids = run(["ip", "netns", "pids", this.name]).stdout.split("\n").filter(Boolean);
@@ -212,7 +215,7 @@ export class Namespace {
 	}
 
 	#argv(argv: readonly string[]): string[] {
-		return ["ip", "netns", "exec", this.name, ...argv];
+		return [...this.enter, ...argv];
 	}
 
 	/** Runs a command in the namespace to its end. */
