@@ -2,10 +2,11 @@
  * Becoming a container: this process moves into namespaces and then replaces itself with COMMAND, so that there is no
  * process between the user's shell and COMMAND, and signals, exit code and terminal are COMMAND's own.
  */
-import { accessSync, closeSync, constants, openSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync, statSync } from "node:fs";
 import { constants as system } from "node:os";
 import { join } from "node:path";
 import { isatty } from "node:tty";
+import type { ApiContainer } from "../control/types.js";
 import { isErrno } from "../sys/errno.js";
 import {
 	CLONE_FS,
@@ -15,6 +16,7 @@ import {
 	execvp,
 	F_SETFD,
 	fcntl,
+	MS_BIND,
 	MS_NODEV,
 	MS_NOEXEC,
 	MS_NOSUID,
@@ -103,6 +105,18 @@ export function enterNewNamespaces(): void {
 	} catch (error) {
 		// A user namespace may not mount sysfs (EPERM); the host's /sys stays, which only shows other interfaces.
 		if (!isErrno(error, "EPERM", "EBUSY", "ENOENT")) throw error;
+	}
+}
+
+/** Mounts a container's own files over the host's, where the host has them. @throws SysError */
+export function mountFiles({ HostsPath, ResolvConfPath, HostnamePath }: ApiContainer): void {
+	for (const [source, target] of [
+		[HostsPath, "/etc/hosts"],
+		[ResolvConfPath, "/etc/resolv.conf"],
+		[HostnamePath, "/etc/hostname"],
+	]) {
+		if (source === undefined || target === undefined || !existsSync(target)) continue;
+		mount(source, target, null, MS_BIND, null);
 	}
 }
 

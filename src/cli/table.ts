@@ -64,6 +64,11 @@ const NO_TRUNC: FlagSpec = { name: "no-trunc", type: "bool", help: "Do not trunc
 const IP: FlagSpec = { name: "ip", type: "string", help: "IPv4 address (e.g., 172.30.100.104)" };
 const IP6: FlagSpec = { name: "ip6", type: "string", help: "IPv6 address (e.g., 2001:db8::33)" };
 const MAC: FlagSpec = { name: "mac-address", type: "string", help: "MAC address (e.g., 92:d0:c6:0a:29:33)" };
+const DRIVER_OPT: FlagSpec = {
+	name: "driver-opt",
+	type: "map",
+	help: "Set driver options of the endpoint (e.g. com.docker.network.endpoint.ifname=lan0)",
+};
 const INTERACTIVE: FlagSpec = { name: "interactive", short: "i", type: "bool", help: "Keep STDIN open" };
 const TTY: FlagSpec = { name: "tty", short: "t", type: "bool", help: "Use the terminal (STDIN must be one)" };
 
@@ -77,7 +82,12 @@ export const COMMANDS: CommandSpec[] = [
 		endsAtCommand: true,
 		failsBeforeCommand: true,
 		flags: [
+			{ name: "add-host", type: "list", help: "Add a custom host-to-IP mapping (host:ip)" },
 			{ name: "detach", short: "d", type: "bool", help: "Run in background and print container ID" },
+			{ name: "dns", type: "list", help: "Set custom DNS servers" },
+			{ name: "dns-option", type: "list", help: "Set DNS options" },
+			{ name: "dns-search", type: "list", help: "Set custom DNS search domains" },
+			DRIVER_OPT,
 			{ name: "hostname", short: "h", type: "string", help: "Container host name" },
 			INTERACTIVE,
 			IP,
@@ -85,6 +95,7 @@ export const COMMANDS: CommandSpec[] = [
 			MAC,
 			{ name: "name", type: "string", help: "Assign a name to the container" },
 			{ name: "network", aliases: ["net"], type: "list", metavar: "network", help: "Connect to a network" },
+			{ name: "network-alias", type: "list", help: "Add network-scoped alias for the container" },
 			{ name: "rm", type: "bool", help: "Automatically remove the container when it exits" },
 			TTY,
 		],
@@ -211,6 +222,9 @@ export const COMMANDS: CommandSpec[] = [
 		operands: "NETWORK CONTAINER|netns:PATH|pid:N",
 		args: { min: 2, max: 2 },
 		flags: [
+			{ name: "alias", type: "list", help: "Add network-scoped alias for the container" },
+			DRIVER_OPT,
+			{ name: "gw-priority", type: "int", help: "Highest gw-priority provides the default gateway" },
 			{ name: "interface", type: "string", help: "Name of the interface in the container (default: next free ethN)" },
 			IP,
 			IP6,

@@ -38,7 +38,7 @@ export class Containers {
 	 * @throws VlaneError, SysError; nothing is left behind then
 	 */
 	async create(body: CreateContainerBody): Promise<ContainerRecord> {
-		const { state, log } = this.context;
+		const { state, files, log } = this.context;
 		const target = resolveTarget(`pid:${body.Pid}`);
 		const pidStart = processStart(body.Pid);
 		if (pidStart === undefined) throw new VlaneError("notFound", `process ${body.Pid} has exited`);
@@ -54,12 +54,19 @@ export class Containers {
 			status: "running",
 			autoRemove: body.AutoRemove,
 			hostname: body.Hostname ?? id.slice(0, 12),
+			extraHosts: body.ExtraHosts,
 		};
 		const wanted = body.Networks.map((wish) => ({ wish, network: this.networks.find(wish.Network) }));
 		await withUndo(async (undo) => {
 			for (const { wish, network } of wanted) {
 				await this.endpoints.make(network, target, wishOf(name, wish), undo);
 			}
+			undo.add(() => files.remove(id));
+			files.create(container, {
+				servers: body.Dns ?? [],
+				search: body.DnsSearch ?? [],
+				options: body.DnsOptions ?? [],
+			});
 			await state.containers.put(container);
 		});
 		this.watch(container);
@@ -111,7 +118,8 @@ export class Containers {
 
 	/** Writes down that the container runs no more (queue only). */
 	async markExited(container: ContainerRecord): Promise<void> {
-		const { state, log } = this.context;
+		const { state, files, log } = this.context;
+		files.remove(container.id);
 		if (container.autoRemove) await state.containers.del(container.id);
 		else await state.containers.put({ ...container, pid: 0, status: "exited" });
 		log.info("container exited", { container: container.name, id: container.id });
@@ -157,6 +165,7 @@ export class Containers {
 			Created: container.created,
 			State: container.status,
 			Pid: container.pid,
+			...(container.status === "running" && this.#filesOf(container)),
 			Networks: Object.fromEntries(
 				endpoints.map((endpoint) => [
 					state.networks.get(endpoint.networkId)?.name ?? endpoint.networkId,
@@ -164,6 +173,11 @@ export class Containers {
 				]),
 			),
 		};
+	}
+
+	#filesOf({ id }: ContainerRecord): Pick<ApiContainer, "HostsPath" | "ResolvConfPath" | "HostnamePath"> {
+		const { hosts, resolvConf, hostname } = this.context.files.pathsOf(id);
+		return { HostsPath: hosts, ResolvConfPath: resolvConf, HostnamePath: hostname };
 	}
 
 	#chooseName(wanted: string | undefined): string {

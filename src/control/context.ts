@@ -1,4 +1,5 @@
 /** What networks, endpoints and containers share: the records, the kernel side, and the addresses in use. */
+import type { ContainerFiles } from "./containerfiles.js";
 import type { Fabric } from "./fabric.js";
 import { AddressSpace } from "./ipam.js";
 import type { Lifetimes } from "./lifetimes.js";
@@ -12,6 +13,7 @@ export interface Context {
 	fabric: Fabric;
 	spaces: Spaces;
 	lifetimes: Lifetimes;
+	files: ContainerFiles;
 	log: Log;
 }
 

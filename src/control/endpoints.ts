@@ -77,7 +77,7 @@ export class Endpoints {
 	 * @throws VlaneError, SysError
 	 */
 	async make(network: NetworkRecord, target: Target, wish: EndpointWish, undo: Undo): Promise<EndpointRecord> {
-		const { state, fabric, spaces, log } = this.context;
+		const { state, fabric, spaces, files, log } = this.context;
 		if (network.owner === "docker") {
 			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; use docker network connect`);
 		}
@@ -131,6 +131,7 @@ export class Endpoints {
 		this.#settleOrThrow(endpoint);
 		fabric.keepEndpoint(endpoint.id);
 		this.#announce(endpoint);
+		files.changed(endpoint);
 		log.info("endpoint connected", {
 			network: network.name,
 			endpoint: endpoint.name,
@@ -143,7 +144,7 @@ export class Endpoints {
 
 	/** Removes an endpoint and its interface; what is gone already is fine. */
 	async release(endpoint: EndpointRecord): Promise<void> {
-		const { state, fabric, spaces, lifetimes, log } = this.context;
+		const { state, fabric, spaces, lifetimes, files, log } = this.context;
 		this.#announcer.cancel(endpoint.id);
 		await fabric.detachEndpoint(endpoint.id);
 		await state.endpoints.del(endpoint.id);
@@ -154,6 +155,7 @@ export class Endpoints {
 		const isLast = state.endpointsOfTarget(endpoint.target).length === 0;
 		if (isLast && state.containersOfTarget(endpoint.target).length === 0) lifetimes.unwatch(endpoint.target);
 		this.#settle(endpoint);
+		files.changed(endpoint);
 		log.info("endpoint released", { network: network?.name ?? "", endpoint: endpoint.name });
 	}
 

@@ -37,6 +37,8 @@ export async function restore(context: Context, endpoints: Endpoints, containers
 			await containers.markExited(container);
 		}
 	}
+	context.files.sweep();
+	for (const endpoint of state.endpoints.all()) context.files.changed(endpoint);
 	context.log.info("state restored", {
 		networks: state.networks.all().length,
 		endpoints: state.endpoints.all().length,

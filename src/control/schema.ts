@@ -4,6 +4,8 @@
  */
 
 import { z } from "zod";
+import { parseIp } from "./cidr.js";
+import { isExtraHost } from "./containerfiles.js";
 import { VlaneError } from "./errors.js";
 
 /** A link name as the kernel takes it: dev_valid_name() in net/core/dev.c, IFNAMSIZ 16 with the closing zero. */
@@ -15,6 +17,8 @@ const linkName = z
 const text = z.string().min(1, "must not be empty");
 /** What goes to execve(2) and sethostname(2) can not contain a zero byte. */
 const argument = z.string().refine((value) => !value.includes("\0"), "must not contain a zero byte");
+/** What can stand beside others on a line of resolv.conf. */
+const word = z.string().regex(/^[^\s\0]+$/, "must be one word");
 const strings = z.record(z.string(), z.string());
 
 const ipamConfig = z.strictObject({
@@ -79,6 +83,10 @@ export const createContainerBody = z.strictObject({
 	AutoRemove: z.boolean(),
 	Hostname: argument.max(64, "must have at most 64 characters").optional(),
 	Networks: z.array(z.strictObject({ Network: text, ...endpointSettings })),
+	ExtraHosts: z.array(z.string().refine(isExtraHost, "must be name:address")).optional(),
+	Dns: z.array(z.string().refine((server) => parseIp(server) !== undefined, "must be an IP address")).optional(),
+	DnsSearch: z.array(word).optional(),
+	DnsOptions: z.array(word).optional(),
 });
 
 /** POST /containers/{ref}/stop */

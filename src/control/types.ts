@@ -93,6 +93,8 @@ export interface ContainerRecord {
 	status: "running" | "exited";
 	autoRemove: boolean;
 	hostname: string;
+	/** `name:address`, for its hosts file. */
+	extraHosts?: string[];
 }
 
 // ---- API: request bodies are validated by the zod schemas in schema.ts; these are the answers.
@@ -151,6 +153,10 @@ export interface ApiContainer {
 	Created: string;
 	State: "running" | "exited";
 	Pid: number;
+	/** Files that it mounts over the host's; absent once it has exited. */
+	HostsPath?: string;
+	ResolvConfPath?: string;
+	HostnamePath?: string;
 	Networks: Record<
 		string,
 		{

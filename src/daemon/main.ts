@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { resolve } from "node:path";
+import { ContainerFiles } from "../control/containerfiles.js";
 import { Containers } from "../control/containers.js";
 import { type Context, Spaces } from "../control/context.js";
 import { Endpoints } from "../control/endpoints.js";
@@ -70,7 +71,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const lifetimes = new Lifetimes(poller, (target) => runLogged(queue, log, () => targetEnded(target)));
 		closers.push(() => lifetimes.close());
 		const fabric = new Fabric(datapath, netlink, log);
-		const context: Context = { state: await loadState(store), fabric, spaces: new Spaces(), lifetimes, log };
+		const state = await loadState(store);
+		const files = new ContainerFiles(state, stateDir, log);
+		const context: Context = { state, fabric, spaces: new Spaces(), lifetimes, files, log };
 		const networks = new Networks(context);
 		const endpoints = new Endpoints(context);
 		const containers = new Containers(context, networks, endpoints, queue);

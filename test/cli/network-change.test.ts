@@ -34,7 +34,8 @@ Change("rm prints what it removed, goes on after a refusal and fails at the end"
 });
 
 Change("rm -f does not mind a network that is not there", async () => {
-	await withDaemon({ "DELETE /networks/nope": GONE, "DELETE /networks/b": BUSY }, async ({ host }) => {
+	const routes = { "DELETE /networks/nope?force=1": GONE, "DELETE /networks/b?force=1": BUSY };
+	await withDaemon(routes, async ({ host }) => {
 		assert.equal(await vlane(["network", "rm", "-f", "nope"], { host }), { status: 0, stdout: "", stderr: "" });
 		assert.is((await vlane(["network", "rm", "-f", "b"], { host })).status, 1);
 	});
@@ -47,6 +48,7 @@ Change("connect is silent", async () => {
 			"--ip 172.16.86.10 --ip6 2001:db8::5 --mac-address 0A-42-AC-10-56-02 pub_net c1",
 			"--name e --interface lan0 pub_net netns:/run/netns/x",
 			"pub_net pid:17",
+			"--alias db --alias=sql --driver-opt a=b=c --gw-priority -5 pub_net c1",
 		];
 		for (const line of lines) {
 			const outcome = await vlane(["network", "connect", ...line.split(" ")], { host });
@@ -59,6 +61,7 @@ Change("connect is silent", async () => {
 				{ Target: "c1", IPv4Address: "172.16.86.10", IPv6Address: "2001:db8::5", MacAddress: "0a:42:ac:10:56:02" },
 				{ Target: "netns:/run/netns/x", Name: "e", Interface: "lan0" },
 				{ Target: "pid:17" },
+				{ Target: "c1", Aliases: ["db", "sql"], DriverOpts: { a: "b=c" }, GwPriority: -5 },
 			],
 		);
 	});

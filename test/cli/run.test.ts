@@ -42,7 +42,14 @@ const REFUSED: [args: string[], status: number, message: string][] = [
 	[
 		["--net=name=a,colour=red", "true"],
 		125,
-		"vlane: invalid field key colour in --network name=a,colour=red; there are: name, ip, ip6, mac-address",
+		"vlane: invalid field key colour in --network name=a,colour=red; there are: name, alias, driver-opt, gw-priority, ip, ip6, mac-address",
+	],
+	[["--net=name=a,gw-priority=x", "true"], 125, "vlane: invalid gw-priority (x): invalid syntax"],
+	[["--net=name=a,driver-opt=x", "true"], 125, "vlane: invalid key value pair format in driver options"],
+	[
+		["--net=name=a,alias=x", "--network-alias=y", "true"],
+		125,
+		"vlane: conflicting options: cannot specify both --network-alias and per-network alias",
 	],
 	[["--net=name=a,ip", "true"], 125, "vlane: invalid field ip in --network name=a,ip: expected key=value"],
 ];
@@ -129,6 +136,37 @@ testOrSkip(Run, "what the daemon is asked", ROOT, async () => {
 				Command: ["true"],
 				AutoRemove: false,
 				Networks: [{ Network: "a", IPv6Address: "2001:db8::5", MacAddress: "0a:42:ac:10:56:02" }, { Network: "b" }],
+			},
+		],
+		[
+			[
+				"--net",
+				'name=a,"driver-opt=k=v,w",driver-opt=l=m,gw-priority=-1,alias=x,alias=y',
+				...[
+					"--add-host",
+					"db=[2001:db8::1]",
+					"--add-host=web:10.0.0.1",
+					"--dns",
+					"10.0.0.53",
+					"--dns-search=.",
+					"true",
+				],
+			],
+			{
+				Command: ["true"],
+				AutoRemove: false,
+				Networks: [{ Network: "a", Aliases: ["x", "y"], DriverOpts: { k: "v,w", l: "m" }, GwPriority: -1 }],
+				ExtraHosts: ["db:2001:db8::1", "web:10.0.0.1"],
+				Dns: ["10.0.0.53"],
+				DnsSearch: ["."],
+			},
+		],
+		[
+			["--net=a", "--net=b", "--network-alias=x", "--driver-opt=k=v", "true"],
+			{
+				Command: ["true"],
+				AutoRemove: false,
+				Networks: [{ Network: "a", Aliases: ["x"], DriverOpts: { k: "v" } }, { Network: "b" }],
 			},
 		],
 	];

@@ -124,6 +124,26 @@ const TABLE: [args: string[], message: string, path: string, status?: number][] 
 		'invalid argument "foo" for "-f, --filter" flag: bad format of filter (expected name=value)',
 		"vlane network ls",
 	],
+	[
+		["run", "--add-host=foo", "true"],
+		'invalid argument "foo" for "--add-host" flag: bad format for add-host: "foo"',
+		"vlane run",
+	],
+	[
+		["run", "--add-host=a:b", "true"],
+		'invalid argument "a:b" for "--add-host" flag: invalid IP address in add-host: "b"',
+		"vlane run",
+	],
+	[
+		["run", "--dns=foo", "true"],
+		'invalid argument "foo" for "--dns" flag: IP address is not correctly formatted: foo',
+		"vlane run",
+	],
+	[
+		["run", "--dns-search=a b", "true"],
+		'invalid argument "a b" for "--dns-search" flag: a b is not a valid domain',
+		"vlane run",
+	],
 	[["stop", "-t", "x", "c1"], 'invalid argument "x" for "-t, --timeout" flag: expected a whole number', "vlane stop"],
 	[["stop", "-t", "-1", "c1"], 'invalid argument "-1" for "-t, --timeout" flag: must not be negative', "vlane stop"],
 	[["ping", "-c", "0", "::1"], 'invalid argument "0" for "-c, --count" flag: must be at least 1', "vlane ping"],

@@ -3,10 +3,18 @@ import type { CreateContainerBody } from "../../control/schema.js";
 import type { ApiContainer } from "../../control/types.js";
 import { sethostname } from "../../sys/libc.js";
 import { Client } from "../client.js";
-import { become, enterNewNamespaces, requireExecutable, requireTerminal, settleStdin } from "../container.js";
+import {
+	become,
+	enterNewNamespaces,
+	mountFiles,
+	requireExecutable,
+	requireTerminal,
+	settleStdin,
+} from "../container.js";
 import { Reporter, startDetached } from "../detach.js";
 import { sweepLogs } from "../logs.js";
 import { printLine } from "../output.js";
+import { namesOf } from "../runnames.js";
 import { networksOf } from "../runnetworks.js";
 import type { Invocation } from "../table.js";
 
@@ -48,6 +56,7 @@ function requestOf({ args, flags }: Invocation): CreateContainerBody {
 		Command: args,
 		AutoRemove: flags.bool("rm") ?? false,
 		Networks: networksOf(flags),
+		...namesOf(flags),
 	};
 }
 
@@ -59,6 +68,7 @@ async function becomeContainer(
 	enterNewNamespaces();
 	const container = await client.post<ApiContainer>("/containers", body);
 	created(container.Id);
+	mountFiles(container);
 	sethostname(body.Hostname ?? container.Id.slice(0, HOSTNAME_DIGITS));
 	become(body.Command);
 }
