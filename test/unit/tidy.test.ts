@@ -10,7 +10,7 @@ import * as assert from "uvu/assert";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const COLUMNS_MAX = 120;
 const LINES_MAX = 500;
-const DIRECTORIES = ["assembly", "bench", "bin", "docs", "scripts", "src", "test", ".ci"];
+const DIRECTORIES = ["assembly", "bench", "bin", "docs", "examples", "scripts", "src", "test", ".ci"];
 const CODE = [".ts", ".mjs", ".js"];
 const TEXT = [...CODE, ".md", ".json", ""];
 /** Tables and links can not be broken; package-lock.json is npm's. */
@@ -18,7 +18,10 @@ const LONG_LINES_IN = [".md", ".json"];
 const GENERATED = ["package-lock.json"];
 
 /** A directory of src may import those below it. */
-const LAYERS = ["cli", "demo", "daemon", "docker", "control", "host", "tap", "raw", "netlink", "core", "sys"];
+const LAYERS = [
+	...["cli", "demo", "daemon", "docker", "control"],
+	...["lib", "host", "pcap", "tap", "raw", "netlink", "core", "sys"],
+];
 
 interface SourceFile {
 	path: string;
