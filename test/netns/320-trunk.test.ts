@@ -2,7 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { capture } from "../support/capture.js";
-import { BROADCAST, be16, type Tag, TPID_CTAG, TPID_STAG } from "../support/frames.js";
+import { BROADCAST, be16, decodeFrame, type Tag, TPID_CTAG, TPID_STAG } from "../support/frames.js";
 import { FAR_END, PARENT } from "../support/lan.js";
 import {
 	arpRequest,
@@ -11,6 +11,7 @@ import {
 	ETHERTYPE_IPV4,
 	ETHERTYPE_IPV6,
 	ipv4Of,
+	isAnnouncement,
 	marked,
 	marksOf,
 } from "../support/packets.js";
@@ -176,10 +177,12 @@ test("S53: a tagged frame is the container's frame with four bytes more, and the
 	assert.is(c1.ping("10.0.0.254"), 1);
 	const tagged = (frame: Uint8Array) =>
 		Buffer.concat([frame.subarray(0, 12), Uint8Array.of(0x81, 0, 0, 50), frame.subarray(12)]);
+	// Announcements, and all that IPv6 says to groups, come before one capture begins or after the other one has ended.
+	const isAsked = (frame: Uint8Array) => !isAnnouncement(decodeFrame(frame));
 	const hex = (frames: Uint8Array[]) => frames.map((frame) => Buffer.from(frame).toString("hex")).sort();
-	const seen = hex((await inside.stop()).map(tagged));
-	assert.equal(hex(await wire.stop()), seen);
-	assert.ok(seen.length >= 12);
+	const seen = hex((await inside.stop()).filter(isAsked).map(tagged));
+	assert.equal(hex((await wire.stop()).filter(isAsked)), seen);
+	assert.ok(seen.length >= 10);
 });
 
 test("S54: the VLAN 50 example: two containers and the gateway", (site) => {

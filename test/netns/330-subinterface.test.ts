@@ -113,9 +113,10 @@ test("S52: what is not exactly NAME.VLAN is refused, and leaves nothing", (site)
 		["eth0.+5", /^unable to parse a valid vlan id from: \+5/],
 		["eth0.5 ", /^unable to parse a valid vlan id from: 5 /],
 		[
-			"eth0.1.2",
-			/^required interface name format is: name\.vlan_id, ex\. eth0\.10 for vlan 10, instead received eth0\.1\.2/,
+			"eth0.1.2.3",
+			/^required interface name format is: name\.vlan_id, ex\. eth0\.10 .* instead received eth0\.1\.2\.3/,
 		],
+		["eth0.1.0", /^vlan id must be between 1-4094, received: 0/],
 		[".10", /^required interface name format is: name\.vlan_id/],
 		["eth1.10", /^-o parent interface was not found on the host: eth1/],
 	];

@@ -29,6 +29,12 @@ export function isArpFor({ ethertype, payload }: DecodedFrame, address: string):
 	return ethertype === ETHERTYPE_ARP && be16(payload, 6) === 1 && ipv4Text(payload.subarray(24)) === address;
 }
 
+/** Whether it is said to all without being asked, at any time: a gratuitous ARP, or what IPv6 says to groups. */
+export function isAnnouncement({ ethertype, dst, payload }: DecodedFrame): boolean {
+	if (ethertype === ETHERTYPE_IPV6) return dst.startsWith("33:33:");
+	return ethertype === ETHERTYPE_ARP && ipv4Text(payload.subarray(14)) === ipv4Text(payload.subarray(24));
+}
+
 /** Source and destination of an IPv4 packet; undefined for anything else. */
 export function ipv4Of({
 	ethertype,

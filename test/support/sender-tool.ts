@@ -1,6 +1,6 @@
 /**
- * Process of `send`: `sender-tool.js IFNAME` sends the frames on stdin, one a line in hexadecimal digits, each behind its
- * virtio_net_hdr. Prints how many of them the kernel took.
+ * Process of `send`: `sender-tool.js IFNAME` sends the frames on stdin, one a line in hexadecimal digits, each behind
+ * its virtio_net_hdr. Prints how many of them the kernel took.
  */
 import { readFileSync } from "node:fs";
 import { PacketSocket, VNET_BYTES } from "./device.js";

@@ -94,11 +94,11 @@ export class Site {
 
 	async connect(network: string, ns: Namespace, { ip, ip6, mac }: Wish = {}): Promise<void> {
 		const body = { Target: `netns:${ns.path}`, IPv4Address: ip, IPv6Address: ip6, MacAddress: mac };
-		await this.#ask("POST", `/networks/${network}/connect`, body);
+		await this.ask("POST", `/networks/${network}/connect`, body);
 	}
 
 	async disconnect(network: string, ns: Namespace): Promise<void> {
-		await this.#ask("POST", `/networks/${network}/disconnect`, { Target: `netns:${ns.path}` });
+		await this.ask("POST", `/networks/${network}/disconnect`, { Target: `netns:${ns.path}` });
 	}
 
 	/** `vlane run -d FLAG... sleep infinity`; answers the name, for `exec`. */
@@ -160,25 +160,29 @@ export class Site {
 		return seen.join("\n").replaceAll(/(promiscuity|allmulti) \d+/g, "$1");
 	}
 
+	/** Removes all containers, endpoints and networks. */
+	async removeAll(): Promise<void> {
+		for (const { Id } of (await this.ask("GET", "/containers?all=1")) as { Id: string }[]) {
+			await this.ask("DELETE", `/containers/${Id}?force=1`);
+		}
+		type Network = { Id: string; Containers: Record<string, { Name: string }> };
+		for (const { Id, Containers } of (await this.ask("GET", "/networks")) as Network[]) {
+			for (const { Name: Target } of Object.values(Containers)) {
+				await this.ask("POST", `/networks/${Id}/disconnect`, { Target });
+			}
+			await this.ask("DELETE", `/networks/${Id}`);
+		}
+	}
+
 	/** Takes away what a test made with the methods above, and all addresses of host and stations. */
 	async reset(): Promise<void> {
-		for (const { Id } of (await this.#ask("GET", "/containers?all=1")) as { Id: string }[]) {
-			await this.#ask("DELETE", `/containers/${Id}?force=1`);
-		}
-		for (const network of (await this.#ask("GET", "/networks")) as {
-			Id: string;
-			Containers: Record<string, { Name: string }>;
-		}[]) {
-			for (const { Name: Target } of Object.values(network.Containers)) {
-				await this.#ask("POST", `/networks/${network.Id}/disconnect`, { Target });
-			}
-			await this.#ask("DELETE", `/networks/${network.Id}`);
-		}
+		await this.removeAll();
 		for (const ns of this.#joined.splice(0)) ns.close();
 		for (const ns of [this.lan.host, this.lan.far]) {
 			ns.sysctl("net/ipv4/ip_forward", 0);
-			for (const ifname of linksOf(ns).filter((name) => name !== "lo"))
+			for (const ifname of linksOf(ns).filter((name) => name !== "lo")) {
 				ns.must(["ip", "address", "flush", "dev", ifname]);
+			}
 			ns.must(["ip", "neighbour", "flush", "all"]);
 		}
 	}
@@ -190,7 +194,7 @@ export class Site {
 	}
 
 	/** One request to the daemon. @throws Error with its message when it refuses */
-	#ask(method: string, path: string, body?: object): Promise<unknown> {
+	ask(method: string, path: string, body?: object): Promise<unknown> {
 		return new Promise((resolve, reject) => {
 			const outgoing = request({ socketPath: this.vlane.socket, method, path, agent: false }, (response) => {
 				let text = "";
