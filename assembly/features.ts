@@ -1,7 +1,7 @@
 /**
  * What small engines lack, each behind the one check that the compiler settles: the release build has SIMD and shared
- * memory, the baseline build for microcontroller runtimes has neither, and both come from the same sources. (Bulk memory
- * needs nothing here: without it the compiler puts loops of its own for `memory.fill` and `memory.copy`.)
+ * memory, the baseline build for small runtimes has neither, and both come from the same sources. (Bulk memory needs
+ * nothing here: without it the compiler puts loops of its own for `memory.fill` and `memory.copy`.)
  */
 
 /** Copies 22 bytes (a vnet header and two addresses), all read before any is written: the places may overlap. */
