@@ -3,7 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { PARENT } from "../support/lan.js";
 import type { Namespace } from "../support/netns.js";
-import { addressesOf, linksOf, macOf, sharedSite, siteTest } from "../support/site.js";
+import { addressesOf, eventually, linksOf, macOf, sharedSite, siteTest } from "../support/site.js";
 
 const subinterface = suite("sub-interface");
 const test = sharedSite(subinterface, { vlans: [50] });
@@ -59,6 +59,9 @@ siteTest(
 		const { State, Detail } = site.inspect("users").Status;
 		assert.equal([State, Detail], ["degraded", "parent interface eth0.50 was not found on the host"]);
 		assert.is(site.inspect("ours").Status.State, "up");
+		site.lan.host.must(add);
+		for (const link of ["eth0.50", "other"]) site.lan.host.must(["ip", "link", "set", link, "up"]);
+		await eventually("the network is whole again", () => site.inspect("users").Status.State === "up");
 	},
 );
 
