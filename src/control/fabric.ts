@@ -196,9 +196,12 @@ export class Fabric {
 		}
 	}
 
-	/** What `inspect` says about the wire. */
-	status(network: NetworkRecord): ApiNetwork["Status"] {
-		return statusOf(this.#joinedOf(network), network.parent ? this.netlink.link(network.parent.link) : undefined);
+	/**
+	 * What `inspect` says about the wire.
+	 * @param linkOf asks the kernel; a caller that looks at many networks need not ask again for each
+	 */
+	status(network: NetworkRecord, linkOf = (name: string) => this.netlink.link(name)): ApiNetwork["Status"] {
+		return statusOf(this.#joinedOf(network), network.parent ? linkOf(network.parent.link) : undefined);
 	}
 
 	/**

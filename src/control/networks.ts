@@ -1,4 +1,5 @@
 /** Networks: `vlane network create|ls|inspect|rm|prune`. */
+import type { Link } from "../netlink/link.js";
 import { applyConfiguration, CONFIG_STATUS, checkUnused } from "./confignetwork.js";
 import { type Context, endpointsOf, managedPools } from "./context.js";
 import { VlaneError } from "./errors.js";
@@ -56,7 +57,13 @@ export class Networks {
 	}
 
 	list(): ApiNetwork[] {
-		return this.context.state.networks.all().map((network) => this.describe(network));
+		const { state, fabric } = this.context;
+		const links = new Map<string, Link | undefined>();
+		const linkOf = (name: string) => {
+			if (!links.has(name)) links.set(name, fabric.netlink.link(name));
+			return links.get(name);
+		};
+		return state.networks.all().map((network) => this.describe(network, linkOf));
 	}
 
 	/** @throws VlaneError notFound, invalid (ambiguous) */
@@ -106,8 +113,11 @@ export class Networks {
 		return unused.map((network) => network.name);
 	}
 
-	/** A network as the API shows it. */
-	describe(network: NetworkRecord): ApiNetwork {
+	/**
+	 * A network as the API shows it.
+	 * @param linkOf as `Fabric.status` takes it
+	 */
+	describe(network: NetworkRecord, linkOf?: (name: string) => Link | undefined): ApiNetwork {
 		const { state, fabric, spaces } = this.context;
 		const usage = managedPools(network).length > 0 ? spaces.of(network).usage(network.id) : [];
 		return {
@@ -139,7 +149,7 @@ export class Networks {
 			Options: network.options,
 			Labels: network.labels,
 			Status: {
-				...(network.configOnly ? CONFIG_STATUS : fabric.status(network)),
+				...(network.configOnly ? CONFIG_STATUS : fabric.status(network, linkOf)),
 				IPAM: { Subnets: Object.fromEntries(usage.map(describeUsage)) },
 			},
 		};
