@@ -62,7 +62,7 @@ export function chooseIfname(netnsPath: string, wanted?: string): string {
 
 /**
  * Opens an endpoint's TAP in its namespace. One that is there already (left by an earlier daemon) is taken over with
- * its addresses and routes; a new one gets them and is set up.
+ * its addresses; a new one gets them and is set up. Default routes are not its business, see gateways.ts.
  * @returns descriptor of the TAP
  * @throws SysError; nothing is left behind then
  */

@@ -73,14 +73,8 @@ testOrSkip(daemon, "every error is a status and one message", need, async () => 
 			/^request body is larger than 1048576 bytes$/,
 		],
 		["POST", "/networks/create", '{"Name":""}', 400, /^invalid name: name is empty$/],
-		["POST", "/networks/create", '{"Name":"x","Driver":"ipvlan"}', 400, /ipvlan/],
-		[
-			"POST",
-			"/networks/create",
-			'{"Name":"x","IPAM":{"Driver":"dhcp"}}',
-			400,
-			/^ipam driver dhcp is not in this version/,
-		],
+		["POST", "/networks/create", '{"Name":"x","Driver":"overlay"}', 400, /^network driver overlay is not known/],
+		["POST", "/networks/create", '{"Name":"x","IPAM":{"Driver":"dhcp"}}', 400, /^ipam driver dhcp is not known/],
 		[
 			"POST",
 			"/containers",

@@ -132,7 +132,8 @@ test("a configuration network is filled in, and in use while it is", async (site
 	assert.equal([prod.Driver, prod.ConfigOnly, prod.Attachable], ["macvlan", false, true]);
 	assert.equal(prod.IPAM.Config, [{ Subnet: "10.5.0.0/24", Gateway: "10.5.0.1" }]);
 	assert.equal([prod.Options, prod.Labels], [{ parent: "eth0.50" }, { team: "blue" }]);
-	assert.equal(addressesOf(await site.join("prod")), ["10.5.0.2/24"]);
+	const ns = await site.join("prod");
+	assert.equal(addressesOf(ns), ["10.5.0.2/24"]);
 	assert.is(site.refusal("network", "rm", "base"), 'configuration network "base" is in use');
 	assert.is(
 		site.refusal("network", "connect", "base", `netns:${site.namespace("c").path}`),
@@ -143,6 +144,8 @@ test("a configuration network is filled in, and in use while it is", async (site
 	assert.is(site.inspect("base").ConfigOnly, true);
 	site.vlane.must("network", "prune", "-f");
 	assert.is(site.vlane.must("network", "ls", "--format", "{{.Name}} {{.Driver}}"), "base null\nprod macvlan");
+	await site.disconnect("prod", ns);
+	site.vlane.must("network", "rm", "prod", "base");
 });
 
 addresses.run();
