@@ -24,11 +24,11 @@ import {
 	type OpenPort,
 	type Segment,
 	segmentCarrier,
-	segmentKey,
 	segmentMtuBytes,
 	statusOf,
 	usesFilter,
 } from "./segment.js";
+import { SegmentIndex } from "./segmentindex.js";
 import { isTargetAlive, targetPath } from "./target.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
 import { withUndo } from "./undo.js";
@@ -36,10 +36,7 @@ import { hasCarrier, type Uplink, Uplinks } from "./uplinks.js";
 
 export class Fabric {
 	readonly #uplinks: Uplinks;
-	readonly #segments = new Map<string, Segment>();
-	/** The same segments by the link that they need, and by the host's interface on them. */
-	readonly #byLink = new Map<string, Set<Segment>>();
-	readonly #byHostIfname = new Map<string, Segment>();
+	readonly #segments = new SegmentIndex();
 	readonly #joined = new Map<string, Joined>();
 	readonly #attached = new Map<string, Attached>();
 	/** Called when an endpoint that was cut off reaches the wire (again): it may have to say where it is. */
@@ -61,8 +58,7 @@ export class Fabric {
 	 */
 	async attachNetwork(network: NetworkRecord, restored: boolean): Promise<void> {
 		const options = parseDriverOptions(network.options, network.driver);
-		const key = segmentKey(network);
-		const shared = this.#segments.get(key);
+		const shared = this.#segments.of(network);
 		const segment: Segment = shared ?? {
 			parent: network.parent,
 			hostIfname: network.createdLink ? network.parent?.name : undefined,
@@ -82,7 +78,7 @@ export class Fabric {
 			else await this.#raise(segment, !restored);
 		});
 		this.#joined.set(network.id, joined);
-		if (!shared) this.#index(key, segment);
+		if (!shared) this.#segments.add(network, segment);
 	}
 
 	/** Lets the network's devices outlive the daemon, once the record is on disk. */
@@ -106,7 +102,7 @@ export class Fabric {
 		if (host) keepDevice(host.fd, false);
 		await this.#lower(segment);
 		segment.networks.delete(network.id);
-		this.#unindex(segmentKey(network), segment);
+		this.#segments.delete(network, segment);
 		const left = !host && segment.hostIfname ? this.netlink.link(segment.hostIfname) : undefined;
 		if (left?.kind === "tun") this.netlink.deleteLink(left.index);
 	}
@@ -161,13 +157,13 @@ export class Fabric {
 
 	/** A network that is on exactly this parent. */
 	parentUser(parent: ParentRef): NetworkRecord | undefined {
-		const [joined] = this.#segments.get(segmentKey({ id: "", parent }))?.networks.values() ?? [];
+		const [joined] = this.#segments.onParent(parent)?.networks.values() ?? [];
 		return joined?.network;
 	}
 
 	/** The parent that the host's interface of this name was made for by us, if it was. */
 	hostInterfaceParent(ifname: string): ParentRef | undefined {
-		return this.#byHostIfname.get(ifname)?.parent ?? undefined;
+		return this.#segments.ofHostInterface(ifname)?.parent ?? undefined;
 	}
 
 	/** MAC address that endpoints of the network must not take; undefined without a (present) parent. */
@@ -217,7 +213,7 @@ export class Fabric {
 			this.log.warn(attached.problem, { endpoint: endpoint.name, network: joined.network.name });
 			return undefined;
 		}
-		for (const segment of this.#segments.values()) {
+		for (const segment of this.#segments.all()) {
 			if (segment.raised?.host?.port !== port) continue;
 			segment.problem = `host interface ${segment.hostIfname} failed: ${errnoName}`;
 			this.log.warn(segment.problem);
@@ -235,12 +231,12 @@ export class Fabric {
 	/** Names of the parents that news about a link concern: it may be called otherwise than when it was opened. */
 	parentsOf({ name, index }: Link): string[] {
 		const opened = this.#uplinks.all().find(({ ifindex }) => ifindex === index)?.link;
-		return [...new Set([name, opened ?? name])].filter((parent) => this.#byLink.has(parent));
+		return [...new Set([name, opened ?? name])].filter((parent) => this.#segments.onLink(parent).length > 0);
 	}
 
 	/** Looks at every parent again, after link events were lost. */
 	async ensureUplinks(): Promise<void> {
-		for (const link of [...this.#byLink.keys()]) await this.ensureUplink(link);
+		for (const link of this.#segments.links()) await this.ensureUplink(link);
 	}
 
 	/**
@@ -250,7 +246,7 @@ export class Fabric {
 	async ensureUplink(name: string): Promise<void> {
 		const link = this.netlink.link(name);
 		const uplink = this.#uplinks.get(name);
-		const segments = [...(this.#byLink.get(name) ?? [])];
+		const segments = this.#segments.onLink(name);
 		if (segments.length === 0 || (!link && !uplink)) return;
 		if (link && uplink && link.index === uplink.ifindex) {
 			// A socket on a link that is only down works again once it is up.
@@ -291,23 +287,6 @@ export class Fabric {
 		} catch (error) {
 			this.log.warn("interface does not follow its parent", { error: messageOf(error) });
 		}
-	}
-
-	#index(key: string, segment: Segment): void {
-		this.#segments.set(key, segment);
-		if (segment.hostIfname) this.#byHostIfname.set(segment.hostIfname, segment);
-		if (!segment.parent) return;
-		const neighbours = this.#byLink.get(segment.parent.link) ?? new Set();
-		this.#byLink.set(segment.parent.link, neighbours.add(segment));
-	}
-
-	#unindex(key: string, segment: Segment): void {
-		this.#segments.delete(key);
-		if (segment.hostIfname) this.#byHostIfname.delete(segment.hostIfname);
-		if (!segment.parent) return;
-		const neighbours = this.#byLink.get(segment.parent.link);
-		neighbours?.delete(segment);
-		if (neighbours?.size === 0) this.#byLink.delete(segment.parent.link);
 	}
 
 	#joinedOf(network: NetworkRecord): Joined {
