@@ -23,8 +23,7 @@ docker.after(async () => {
 });
 
 docker.after.each(() => {
-	const left = site.engine.must("ps", "-aq").split("\n").filter(Boolean);
-	if (left.length > 0) site.engine.must("rm", "-f", ...left);
+	site.engine.removeAll();
 });
 
 function run(name: string, ...flags: string[]): void {

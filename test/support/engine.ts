@@ -61,6 +61,8 @@ export interface Engine {
 	startEngine(...argv: string[]): Promise<void>;
 	/** Ends dockerd and nothing else. */
 	stopEngine(signal?: NodeJS.Signals): Promise<void>;
+	/** `docker rm -f` of all containers; an engine that is not there has none. */
+	removeAll(): void;
 	/** Process id of a running container. */
 	pid(container: string): number;
 }
@@ -130,8 +132,8 @@ function makeEngine(host: Namespace): Engine {
 			return stderr.trimEnd();
 		},
 		async startEngine(...argv) {
-			// A killed engine leaves it, and a new one takes it for a running one's.
-			rmSync(join(directory, "pid"), { force: true });
+			// A killed engine leaves them, and a new one takes them for a running one's, even those of a zombie.
+			for (const left of ["pid", "exec/containerd/containerd.pid"]) rmSync(join(directory, left), { force: true });
 			const network = ["--bridge=none", "--iptables=false", "--ip6tables=false"];
 			const places = ["--data-root", join(directory, "data"), "--exec-root", runtime];
 			const own = ["--pidfile", join(directory, "pid"), "-H", `unix://${socket}`, "--cgroup-parent", `/${cgroup}`];
@@ -141,6 +143,10 @@ function makeEngine(host: Namespace): Engine {
 		async stopEngine(signal = "SIGTERM") {
 			await dockerd?.stop(signal);
 			dockerd = undefined;
+		},
+		removeAll() {
+			const containers = engine.docker("ps", "-aq").stdout.split("\n").filter(Boolean);
+			if (containers.length > 0) engine.docker("rm", "-f", ...containers);
 		},
 		pid: (container) => Number(engine.must("inspect", "-f", "{{.State.Pid}}", container)),
 	};
@@ -180,8 +186,7 @@ export async function makeDockerSite(options: Omit<LanOptions, "host"> = {}): Pr
 		inside: (container, ...argv) => host.run(["nsenter", "--target", `${engine.pid(container)}`, "--net", ...argv]),
 		links: () => host.ip("link", "show").map(({ ifname }) => ifname),
 		async cleanup() {
-			const containers = engine.must("ps", "-aq").split("\n").filter(Boolean);
-			if (containers.length > 0) engine.must("rm", "-f", ...containers);
+			engine.removeAll();
 			await engine.stopEngine();
 			await vlane.cleanup();
 			lan.close();
