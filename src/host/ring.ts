@@ -120,6 +120,12 @@ class UringRing implements Ring {
 	/** The ring as io_uring_enter takes it: its index in the thread's table of registered rings, or the descriptor. */
 	#enterFd: number;
 	#enterFlags = 0;
+	/**
+	 * What the kernel reads through an address needs an owner: a temporary may be collected before the call is made. A
+	 * page, because V8 moves small arrays.
+	 */
+	readonly #files = new Int32Array(1024);
+	readonly #filesAddress = BigInt(addressOf(bytesOf(this.#files)));
 
 	constructor(engine: Engine) {
 		const params = Buffer.alloc(PARAMS_BYTES);
@@ -175,10 +181,10 @@ class UringRing implements Ring {
 	}
 
 	setFile(file: number, fd: number): void {
-		const fds = Int32Array.of(fd);
+		this.#files[0] = fd;
 		const update = Buffer.alloc(16); // struct io_uring_files_update: u32 offset, u32 resv, u64 fds
 		update.writeUInt32LE(file, 0);
-		update.writeBigUInt64LE(BigInt(addressOf(bytesOf(fds))), 8);
+		update.writeBigUInt64LE(this.#filesAddress, 8);
 		this.#register(REGISTER_FILES_UPDATE, update, 1, "IORING_REGISTER_FILES_UPDATE");
 	}
 

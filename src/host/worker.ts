@@ -9,27 +9,18 @@
  */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import * as abi from "../../assembly/abi.js";
-import { DEFAULT_LIMITS, Engine, ipNumbers, macNumbers } from "../core/engine.js";
+import { DEFAULT_LIMITS, Engine } from "../core/engine.js";
 import { close } from "../sys/libc.js";
 import type { Reply, Request, WorkerSetup } from "./protocol.js";
 import { openRing, type Ring } from "./ring.js";
-import type { ForwardingMode, PortSpec, SegmentSpec, VlanTag } from "./types.js";
+import { Tables } from "./tables.js";
+import type { PortSpec } from "./types.js";
 
-const KINDS = { endpoint: abi.KIND_ENDPOINT, uplink: abi.KIND_UPLINK, host: abi.KIND_HOST } as const;
-const MODES: Record<ForwardingMode, number> = {
-	bridge: abi.MODE_BRIDGE,
-	private: abi.MODE_PRIVATE,
-	vepa: abi.MODE_VEPA,
-	passthru: abi.MODE_PASSTHRU,
-	source: abi.MODE_SOURCE,
-	"ipvlan-bridge": abi.MODE_IPVLAN,
-	"ipvlan-private": abi.MODE_IPVLAN_PRIVATE,
-	"ipvlan-vepa": abi.MODE_IPVLAN_VEPA,
-};
 const CONTROL_FILE = 0;
 
 class Loop {
 	readonly #engine: Engine;
+	readonly #tables: Tables;
 	readonly #ring: Ring;
 	readonly #setup: WorkerSetup;
 	/** Descriptors of the ports, by port number. */
@@ -41,6 +32,7 @@ class Loop {
 	constructor(setup: WorkerSetup) {
 		this.#setup = setup;
 		this.#engine = new Engine(setup.module, setup.memory, DEFAULT_LIMITS);
+		this.#tables = new Tables(this.#engine.core);
 		this.#ring = openRing(this.#engine, setup.mode);
 		this.#ring.setFile(CONTROL_FILE, setup.eventFd);
 		this.#engine.core.controlArm();
@@ -118,56 +110,30 @@ class Loop {
 				this.#engine.core.portSetMtu(request.port, request.mtuBytes);
 				return 0;
 			case "addSegment":
-				return this.#addSegment(request.spec);
+				return this.#tables.addSegment(request.spec);
 			case "removeSegment":
-				if (!this.#engine.core.segmentRemove(request.segment)) throw new Error("the segment still has ports");
+				this.#tables.removeSegment(request.segment);
 				return 0;
 			case "allowSource":
-				return this.#allowSource(request.segment, request.network, request.mac);
-			case "disallowSource": {
-				const { low, high } = macNumbers(request.mac);
-				this.#engine.core.sourceRemove(request.segment, low, high);
+				this.#tables.allowSource(request.segment, request.network, request.mac);
 				return 0;
-			}
+			case "disallowSource":
+				this.#tables.disallowSource(request.segment, request.mac);
+				return 0;
 		}
-	}
-
-	#allowSource(segment: number, network: number, mac: string): number {
-		const { low, high } = macNumbers(mac);
-		if (this.#engine.core.sourceAdd(segment, network, low, high)) return 0;
-		throw new Error(`another network on this VLAN allows the source ${mac} already`);
 	}
 
 	#addPort(spec: PortSpec): number {
-		const { core } = this.#engine;
-		const { low, high } = macNumbers(spec.mac);
-		const segment = spec.kind === "uplink" ? 0 : spec.segment;
-		const network = spec.kind === "endpoint" ? spec.network : 0;
-		const mode = spec.kind === "endpoint" ? MODES[spec.mode] : abi.MODE_BRIDGE;
-		const port = core.portAdd(KINDS[spec.kind], mode, segment, network, low, high, spec.mtuBytes);
-		if (port === 0) {
-			const exists = segment !== 0 && core.stationPort(segment, low, high) !== 0;
-			throw new Error(exists ? `MAC ${spec.mac} is already in use on this VLAN` : "no room for another port");
-		}
+		const port = this.#tables.addPort(spec);
 		try {
-			if (spec.kind === "endpoint" && mode >= abi.MODE_IPVLAN) this.#assign(segment, port, spec.addresses ?? []);
 			this.#ring.setFile(port, spec.fd);
 		} catch (error) {
-			core.portClose(port);
-			core.portFree(port);
+			this.#tables.dropPort(port);
 			throw error;
 		}
 		this.#fds.set(port, spec.fd);
-		core.portStart(port);
+		this.#engine.core.portStart(port);
 		return port;
-	}
-
-	#assign(segment: number, port: number, addresses: string[]): void {
-		for (const address of addresses) {
-			const [a, b, c, d] = ipNumbers(address);
-			if (!this.#engine.core.ipAdd(segment, a, b, c, d, port))
-				throw new Error(`address ${address} is already in use on this VLAN`);
-		}
 	}
 
 	#removePort(port: number, id: number): undefined {
@@ -188,13 +154,6 @@ class Loop {
 		this.#failed.delete(port);
 		this.#closing.delete(port);
 		return true;
-	}
-
-	#addSegment(spec: SegmentSpec): number {
-		const [outer, inner] = spec.tags.map((tag: VlanTag) => ((tag.tpid << 16) | tag.vid) >>> 0);
-		const segment = this.#engine.core.segmentAdd(spec.uplink ?? 0, outer ?? 0, inner ?? 0);
-		if (segment === 0) throw new Error("no room for another segment, or its VLAN is taken on this uplink");
-		return segment;
 	}
 }
 

@@ -29,12 +29,14 @@ export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const FD_CLOEXEC = 1;
 
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
+export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = O_NONBLOCK;
 export const SOCK_CLOEXEC = O_CLOEXEC;
 export const SOL_SOCKET = 1;
@@ -101,6 +103,7 @@ const c = {
 	ioctlNumber: lib.func("ioctl", "int", ["int", "ulong", "ulong"]),
 	fcntl: lib.func("fcntl", "int", ["int", "int", "long"]),
 	socket: lib.func("socket", "int", ["int", "int", "int"]),
+	socketpair: lib.func("socketpair", "int", ["int", "int", "int", "void *"]),
 	bind: lib.func("bind", "int", ["int", "void *", "uint"]),
 	setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", "void *", "uint"]),
 	getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
@@ -255,6 +258,13 @@ export function flock(fd: number, operation: number, object: string): void {
 /** socket(2). `capability` is what this kind of socket needs, for errors. */
 export function socket(family: number, type: number, protocol: number, capability?: string): number {
 	return check(c.socket(family, type, protocol), "socket", "", capability && capabilityHint(capability));
+}
+
+/** socketpair(2) of AF_UNIX: two descriptors, each the way to the other; `type` may hold SOCK_NONBLOCK, SOCK_CLOEXEC. */
+export function socketpair(type: number): [number, number] {
+	const fds = new Int32Array(2);
+	check(c.socketpair(AF_UNIX, type, 0, new Uint8Array(fds.buffer)), "socketpair");
+	return [fds[0]!, fds[1]!];
 }
 
 /** bind(2) to a raw `struct sockaddr_*`. */
