@@ -1,0 +1,176 @@
+/**
+ * The two kinds of switches behind one interface: how frames of this program get in, and how those for it get out.
+ * Everything else is the datapath's, live and offline alike.
+ */
+import * as abi from "../../assembly/abi.js";
+import { type RunningDatapath, startDatapath } from "../host/datapath.js";
+import { BATCH_FRAMES_MAX, OfflineDatapath } from "../host/offline.js";
+import type { Datapath, PortSpec, SegmentSpec } from "../host/types.js";
+import type { CapturedFrame } from "../pcap/format.js";
+import { close } from "../sys/libc.js";
+import { FdPoller } from "../sys/poller.js";
+import { Channel } from "./channel.js";
+import { nowNs } from "./handles.js";
+import { Learning } from "./learning.js";
+import type { SwitchOptions } from "./options.js";
+
+/** Bytes of the longest frame that a switch takes. */
+export const FRAME_BYTES_MAX = abi.SLOT_CAPACITY;
+
+/** Takes frames that leave through a port of this program. */
+export type Sink = (frame: CapturedFrame) => void;
+
+/** A frame on its way into the switch. */
+export interface Arrival {
+	port: number;
+	frame: CapturedFrame;
+}
+
+/** An arrival with its copy for the core. */
+interface Moving extends Arrival {
+	bytes: Uint8Array;
+	/** Sent as a group frame, see `Learning.learn`. */
+	isMarked: boolean;
+}
+
+export interface Mover {
+	readonly datapath: Datapath;
+	/** Adds a port whose frames go to `sink`; with a descriptor in `spec` they go there instead. */
+	addPort(spec: PortSpec, sink: Sink): Promise<number>;
+	removePort(port: number): Promise<void>;
+	addSegment(spec: SegmentSpec, learning: boolean): Promise<number>;
+	removeSegment(segment: number): Promise<void>;
+	inject(arrivals: Arrival[]): Promise<void>;
+	close(): Promise<void>;
+}
+
+/** Forwards in the caller's thread, and learns. */
+export class OfflineMover implements Mover {
+	readonly datapath = new OfflineDatapath();
+	readonly #learning = new Learning(this.datapath);
+	readonly #sinks = new Map<number, Sink>();
+	#learns = false;
+
+	async addPort(spec: PortSpec, sink: Sink): Promise<number> {
+		const port = await this.datapath.addPort(spec);
+		this.#sinks.set(port, sink);
+		if (spec.kind === "endpoint") this.#learning.addMember(port, spec.segment);
+		return port;
+	}
+
+	async removePort(port: number): Promise<void> {
+		this.#learning.removePort(port);
+		this.#sinks.delete(port);
+		await this.datapath.removePort(port);
+	}
+
+	async addSegment(spec: SegmentSpec, learning: boolean): Promise<number> {
+		const segment = await this.datapath.addSegment(spec);
+		if (learning) this.#learning.addSegment(segment, spec);
+		this.#learns ||= learning;
+		return segment;
+	}
+
+	async removeSegment(segment: number): Promise<void> {
+		await this.datapath.removeSegment(segment);
+		this.#learning.removeSegment(segment);
+	}
+
+	async inject(arrivals: Arrival[]): Promise<void> {
+		let batch: Moving[] = [];
+		try {
+			for (const arrival of arrivals) {
+				const { port } = arrival;
+				const bytes = framed(arrival.frame.bytes);
+				const frame = bytes.subarray(abi.VNET_BYTES);
+				if (batch.length === BATCH_FRAMES_MAX || (this.#learns && this.#learning.isMove(port, frame))) {
+					this.#forward(batch);
+					batch = [];
+				}
+				batch.push({ ...arrival, bytes, isMarked: this.#learns && this.#learning.learn(port, frame) });
+			}
+		} finally {
+			this.#forward(batch);
+		}
+	}
+
+	#forward(batch: Moving[]): void {
+		if (batch.length === 0) return;
+		for (const { port, input, bytes } of this.datapath.forward(batch)) {
+			const leaving = bytes.subarray(abi.VNET_BYTES);
+			const { frame, isMarked } = batch[input]!;
+			if (isMarked) Learning.unmark(leaving);
+			const originalBytes = leaving.length + frame.originalBytes - frame.bytes.length;
+			this.#sinks.get(port)?.({ bytes: leaving, timeNs: frame.timeNs, originalBytes });
+		}
+	}
+
+	async close(): Promise<void> {
+		await this.datapath.close();
+	}
+}
+
+/** Forwards in a thread of its own; this program's ports are pairs of sockets. */
+export class LiveMover implements Mover {
+	readonly #poller = new FdPoller();
+	readonly #channels = new Map<number, Channel>();
+
+	private constructor(readonly datapath: RunningDatapath) {}
+
+	/** @throws SysError when the ring that is asked for is not there */
+	static async start({ ring, onFatal }: SwitchOptions): Promise<LiveMover> {
+		return new LiveMover(await startDatapath({ mode: ring, onFatal }));
+	}
+
+	async addPort(spec: PortSpec, sink: Sink): Promise<number> {
+		const channel =
+			spec.fd < 0
+				? new Channel(spec.name, this.#poller, (bytes) => sink({ bytes, timeNs: nowNs(), originalBytes: bytes.length }))
+				: undefined;
+		const fd = channel?.fd ?? spec.fd;
+		try {
+			const port = await this.datapath.addPort({ ...spec, fd });
+			if (channel) this.#channels.set(port, channel);
+			return port;
+		} catch (error) {
+			channel?.close();
+			close(fd);
+			throw error;
+		}
+	}
+
+	async removePort(port: number): Promise<void> {
+		await this.datapath.removePort(port);
+		this.#channels.get(port)?.close();
+		this.#channels.delete(port);
+	}
+
+	addSegment(spec: SegmentSpec, learning: boolean): Promise<number> {
+		if (learning) throw new TypeError("only an offline switch learns: a live one forwards by the rules of macvlan");
+		return this.datapath.addSegment(spec);
+	}
+
+	removeSegment(segment: number): Promise<void> {
+		return this.datapath.removeSegment(segment);
+	}
+
+	async inject(arrivals: Arrival[]): Promise<void> {
+		for (const { port, frame } of arrivals) await this.#channels.get(port)?.send(framed(frame.bytes));
+	}
+
+	async close(): Promise<void> {
+		await this.datapath.close();
+		for (const channel of this.#channels.values()) channel.close();
+		this.#poller.close();
+	}
+}
+
+/** A copy behind an empty `struct virtio_net_hdr`. @throws RangeError */
+function framed(bytes: Uint8Array): Buffer {
+	if (bytes.length > FRAME_BYTES_MAX)
+		throw new RangeError(`a frame of ${bytes.length} bytes; at most ${FRAME_BYTES_MAX} are forwarded`);
+	const copy = Buffer.allocUnsafe(abi.VNET_BYTES + bytes.length);
+	copy.fill(0, 0, abi.VNET_BYTES);
+	copy.set(bytes, abi.VNET_BYTES);
+	return copy;
+}
