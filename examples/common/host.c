@@ -1,6 +1,6 @@
 /*
- * A switch in one small program: TAPs and one raw socket on a parent, with 802.1Q between them, and all decisions in the
- * packet core. The engine that runs the core is linked behind engine.h.
+ * A switch in one small program: TAPs and one raw socket on a parent, with 802.1Q between them, and all decisions in
+ * the packet core. The engine that runs the core is linked behind engine.h.
  *
  *   host [-c core.wasm] [-s slots] [-p ports] [-u parent] -t name[:vid[:network]] ...
  *
