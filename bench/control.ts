@@ -2,11 +2,11 @@
  * `node dist/bench/control.js`: how long the control plane takes when there is much of everything, and how much memory.
  *
  *   addresses  a /16 is handed out and returned, in memory
- *   endpoints  1,000 endpoints on one network, each a real TAP in a namespace of its own; then creates and connects beside them
+ *   endpoints  1,000 endpoints on one network, each a real TAP in a namespace of its own; then changes beside them
  *   networks   4,094 networks on one parent, one for each VLAN, each with its host interface
  *
- * The daemon is the real one, asked over its socket; everything happens in private namespaces. `--quick` does a tenth. Times
- * are of one machine on one day: what matters is that the first and the last are alike.
+ * The daemon is the real one, asked over its socket; everything happens in private namespaces. `--quick` does a
+ * tenth. Times are of one machine on one day: what matters is that the first and the last are alike.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:http";

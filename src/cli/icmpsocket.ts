@@ -1,6 +1,6 @@
 /**
- * An ICMP socket of the C library, in the shape of the optional `raw-socket` package, for machines where that could not be
- * built.
+ * An ICMP socket of the C library, in the shape of the optional `raw-socket` package, for machines where that could
+ * not be built.
  */
 import { EventEmitter } from "node:events";
 import { ipBytes, ipText } from "../netlink/address.js";

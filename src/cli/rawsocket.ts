@@ -1,6 +1,7 @@
 /**
  * The optional `raw-socket` package: IPv4 and IPv6 raw sockets, used for echo requests only (it can not carry Ethernet
- * frames). It is built with a compiler when it is installed, so it may be missing; then a socket of the C library serves.
+ * frames). It is built with a compiler when it is installed, so it may be missing; then a socket of the C library
+ * serves.
  */
 import { CliError } from "./errors.js";
 

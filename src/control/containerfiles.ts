@@ -1,6 +1,6 @@
 /**
- * `/etc/hosts`, `/etc/resolv.conf` and `/etc/hostname` of containers: files in the state directory that the container mounts
- * over the host's. The hosts file is written again, in place, when neighbours come and go.
+ * `/etc/hosts`, `/etc/resolv.conf` and `/etc/hostname` of containers: files in the state directory that the container
+ * mounts over the host's. The hosts file is written again, in place, when neighbours come and go.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -138,7 +138,9 @@ export function isExtraHost(text: string): boolean {
 	return HOST_NAME.test(host) && parseIp(address) !== undefined;
 }
 
-/** The host's settings, where others are not given, without servers on the host's loopback: the container has its own. */
+/**
+ * The host's settings, where others are not given, without servers on the host's loopback: the container has its own.
+ */
 function resolvConfText({ servers, search, options }: DnsSettings): string {
 	let host = hostSettings(RESOLV_CONF);
 	if (host.servers.length === 0) host = { ...host, servers: hostSettings(RESOLVED_CONF).servers };

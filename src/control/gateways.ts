@@ -1,6 +1,6 @@
 /**
- * Routes of a namespace with several endpoints: which of them has the default route, and which addresses it can not have
- * beside the others.
+ * Routes of a namespace with several endpoints: which of them has the default route, and which addresses it can not
+ * have beside the others.
  */
 import { contains, mustParseCidr, parseCidr } from "./cidr.js";
 import { VlaneError } from "./errors.js";
@@ -19,9 +19,9 @@ const FAMILIES = [
 ] as const;
 
 /**
- * Gives the namespace one default route per family: that of the endpoint with the highest priority; among equals, of the
- * network whose name comes first (Docker 28). Default routes that lead elsewhere are the user's own: beside them, there is
- * none of ours.
+ * Gives the namespace one default route per family: that of the endpoint with the highest priority; among equals, of
+ * the network whose name comes first (Docker 28). Default routes that lead elsewhere are the user's own: beside them,
+ * there is none of ours.
  * @param exits all endpoints in the namespace
  * @throws SysError
  */

@@ -27,7 +27,9 @@ export interface InterfaceSpec {
 	persist: boolean;
 }
 
-/** IN6_ADDR_GEN_MODE_RANDOM (include/uapi/linux/if_link.h): RFC 7217 addresses from a secret that is made on first use. */
+/**
+ * IN6_ADDR_GEN_MODE_RANDOM (include/uapi/linux/if_link.h): RFC 7217 addresses from a secret that is made on first use.
+ */
 const ADDR_GEN_MODE_RANDOM = "3";
 
 /** IFNAMSIZ less the final zero byte (include/uapi/linux/if.h). */
@@ -129,7 +131,9 @@ export function keepDevice(fd: number, keep: boolean): void {
 	unlessGone(() => setPersistent(fd, keep));
 }
 
-/** Gives a device the address and MTU that it should have, wherever it is by now; nothing to do for one that is gone. */
+/**
+ * Gives a device the address and MTU that it should have, wherever it is by now; nothing to do for one that is gone.
+ */
 export function adjustDevice(fd: number, wanted: Partial<Pick<InterfaceSpec, "mac" | "mtuBytes">>): void {
 	const place = unlessGone(() => locateTap(fd));
 	if (!place) return;

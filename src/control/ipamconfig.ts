@@ -40,8 +40,8 @@ export interface ResolvedIpam {
 /**
  * Checks a network's addressing completely and decides what was left open. A family that is on and has no subnet gets a
  * predefined one.
- * @param context `takenSubnets`: lists of CIDRs that a predefined subnet should not overlap; the first list that leaves one
- * counts, the last one always; `hostId`: what the predefined IPv6 prefix is derived from
+ * @param context `takenSubnets`: lists of CIDRs that a predefined subnet should not overlap; the first list that
+ * leaves one counts, the last one always; `hostId`: what the predefined IPv6 prefix is derived from
  * @throws VlaneError invalid (all problems in one line) or unavailable (no predefined subnet left)
  */
 export function resolveIpam(

@@ -1,4 +1,6 @@
-/** Which addresses a new network gets to give: its request, its IPAM driver, and what the host and others use already. */
+/**
+ * Which addresses a new network gets to give: its request, its IPAM driver, and what the host and others use already.
+ */
 import type { Context } from "./context.js";
 import { VlaneError } from "./errors.js";
 import type { PoolOptions } from "./ipam.js";
@@ -60,7 +62,9 @@ export function parseIpamOptions(options: Record<string, string> = {}): PoolOpti
 	return { serial: parseBool(SERIAL, options[SERIAL] ?? "false") };
 }
 
-/** `--ipam-driver null`: endpoints without addresses. The texts are those of Docker's null driver and macvlan driver. */
+/**
+ * `--ipam-driver null`: endpoints without addresses. The texts are those of Docker's null driver and macvlan driver.
+ */
 function planNone(config: object[], enableIPv4 = true, enableIPv6 = false): AddressPlan {
 	if (config.length > 0) {
 		throw new VlaneError(

@@ -1,4 +1,6 @@
-/** What is refused, in Docker's words where Docker has some, typed into the real command line; nothing is left of it. */
+/**
+ * What is refused, in Docker's words where Docker has some, typed into the real command line; nothing is left of it.
+ */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { linesOf, type Site, sharedSite } from "../support/site.js";
