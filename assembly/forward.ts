@@ -11,8 +11,8 @@
  * mode:
  *   - endpoints of one network reach each other directly; whatever else they send leaves on the wire, even for the
  *     parent's own MAC, which is why a container can not talk to its host;
- *   - a group frame from an endpoint goes to its siblings and to the wire; a group frame from the wire goes to all, except
- *     to the siblings of the station that sent it, if that is one of ours: they saw it on its way out;
+ *   - a group frame from an endpoint goes to its siblings and to the wire; a group frame from the wire goes to all,
+ *     except to the siblings of the station that sent it, if that is one of ours: they saw it on its way out;
  *   - pause frames are never flooded to endpoints.
  * Where vlane is stricter than the kernel: an endpoint on an untagged parent can not send tagged frames (it would reach
  * into any VLAN), and frames from a group source address are dropped (802.3: a source address is an individual one).
@@ -236,7 +236,7 @@ function ipvlanTarget(segment: u32, frame: usize, bytes: u32, dst: u64): u32 {
 
 /**
  * macvlan_forward_source: endpoints in source mode get what comes from the addresses that their network allows, and
- * nothing else.
+ * nothing else. (Group frames: floodFromUplink, so that nobody gets one twice.)
  */
 function toAllowing(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): void {
   const network = fdbLookup(segment | FDB_SOURCE, src);
@@ -255,7 +255,7 @@ function toAllowing(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64,
  */
 function floodFromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64, inBand: bool): void {
   const owner = segmentAt(segment);
-  if (load<u16>(owner, SEGMENT_SOURCES)) toAllowing(segment, slot, frame, bytes, src, inBand);
+  const allowedNetwork = load<u16>(owner, SEGMENT_SOURCES) ? fdbLookup(segment | FDB_SOURCE, src) : 0;
   let station = fdbLookup(segment, src);
   if (load<u16>(owner, SEGMENT_IPVLANS)) {
     const sender = ipLookup(segment, frame, bytes, true);
@@ -271,9 +271,10 @@ function floodFromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src:
     const member = portAt(next);
     const mode = <u32>load<u8>(member, PORT_MODE);
     const takes =
-      echoNetwork != 0 && isMember(member, echoNetwork)
+      (allowedNetwork != 0 && mode == MODE_SOURCE && isMember(member, allowedNetwork)) ||
+      (echoNetwork != 0 && isMember(member, echoNetwork)
         ? takesEcho(mode, echoMode, next == station)
-        : mode != MODE_SOURCE;
+        : mode != MODE_SOURCE);
     if (takes) emit(next, slot, frame, bytes, inBand);
     next = <u32>load<u16>(member, PORT_NEXT);
   }

@@ -30,6 +30,8 @@ const LINE: u32 = 64;
 /** Twice the deepest flood must fit in the TX queue, so that a batch always moves on. */
 const TX_MIN: u32 = 4096;
 const RX_MAX: u32 = 1024;
+/** A quarter of the IP database can be learned, half of it filled: two assigned addresses for each port always fit. */
+const IPS_PER_PORT: u32 = 8;
 
 let cursor: u32 = 0;
 
@@ -52,7 +54,7 @@ export function layout(portsMax: u32, segmentsMax: u32, tablesMax: u32, fdbCapac
   store<u32>(HEADER, tablesMax, HEADER_TABLES_MAX);
   store<u32>(HEADER, fdbCapacity, HEADER_FDB_CAPACITY);
   store<u32>(HEADER, slotsMax, HEADER_SLOTS_MAX);
-  store<u32>(HEADER, portsMax * 2, HEADER_IPS_CAPACITY);
+  store<u32>(HEADER, portsMax * IPS_PER_PORT, HEADER_IPS_CAPACITY);
   store<u32>(HEADER, RX_MAX, HEADER_RX_MAX);
   store<u32>(HEADER, txMax, HEADER_TX_MAX);
   region(HEADER_RING, RING_BYTES, PAGE);
@@ -61,7 +63,7 @@ export function layout(portsMax: u32, segmentsMax: u32, tablesMax: u32, fdbCapac
   region(HEADER_SEGMENTS, segmentsMax * SEGMENT_BYTES, LINE);
   region(HEADER_TABLES, tablesMax * TABLE_BYTES, LINE);
   region(HEADER_FDB, fdbCapacity * FDB_ENTRY_BYTES, PAGE);
-  region(HEADER_IPS, portsMax * 2 * IP_ENTRY_BYTES, PAGE);
+  region(HEADER_IPS, portsMax * IPS_PER_PORT * IP_ENTRY_BYTES, PAGE);
   region(HEADER_FREE, slotsMax * 4, LINE);
   region(HEADER_REFS, slotsMax * 4, LINE);
   region(HEADER_ACTIVE, portsMax * 4, LINE);

@@ -7,8 +7,10 @@
  *   neighbour solicitation   the address asked for, in both directions, so that duplicate address detection works
  *
  * Addresses that the control plane assigned are static. An endpoint may use others (SLAAC, link-local): the first one
- * to send from an address has it, IP_LEARNED_MAX for each port, and never one that is known already. The kernel's
- * ipvlan hears of such addresses from the interface itself; a switch outside of the namespace can only see them used.
+ * to send from an address has it, IP_LEARNED_MAX for each port, and never one that is known already. Nothing is learned
+ * into a table that is a quarter full, so that endpoints which invent addresses leave room for assigned ones.
+ * The kernel's ipvlan hears of such addresses from the interface itself; a switch outside of the namespace can only
+ * see them used.
  *
  * Open addressing as in macfdb.ts; 32-byte entries, IPv4 as IPv4-mapped IPv6 (RFC 4291 2.5.5.2).
  */
@@ -63,7 +65,7 @@ function find(fid: u32, first: u64, second: u64): u32 {
 
 function add(fid: u32, first: u64, second: u64, value: u32): bool {
   const count = load<u32>(HEADER, HEADER_IPS_COUNT);
-  if (count > mask >> 1) return false;
+  if (count > mask >> (value & IP_LEARNED ? 2 : 1)) return false;
   const at = entry(find(fid, first, second));
   const exists = load<u32>(at, 16) != 0;
   if (exists && (value & IP_LEARNED || !(load<u32>(at, 20) & IP_LEARNED))) return false;
@@ -133,8 +135,8 @@ export function ipLearn(fid: u32, frame: usize, bytes: u32, port: u32, record: u
 /** Unspecified or multicast: nobody's own address. */
 function isUnusable(): bool {
   if (low == 0 && (high == 0 || high == MAPPED)) return true;
-  const first = <u32>low & 0xff;
-  return first == 0xff || (low == 0 && (<u32>(high >> 32) & 0xf0) >= 0xe0);
+  if (low == 0 && <u32>high == <u32>MAPPED) return (<u32>(high >> 32) & 0xff) >= 0xe0;
+  return (<u32>low & 0xff) == 0xff;
 }
 
 // @ts-ignore: decorator
