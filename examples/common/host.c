@@ -36,7 +36,7 @@ enum { PORTS_MAX = 1024, TABLES = 4, BATCH = 256, BURST = 64, SOCKET_BYTES = 4 <
 
 static struct pollfd files[PORTS_MAX]; /* by port number; fd -1: no such port */
 static char names[PORTS_MAX][IFNAMSIZ];
-static uint32_t ports_max = 32, slots_max = 512, uplink;
+static uint32_t ports_max = 32, slots_max = 64, uplink;
 static volatile sig_atomic_t stopping;
 
 static void die(const char *call, const char *object)
