@@ -33,7 +33,7 @@ const NAMES: Record<string, string> = {
 	broadcast: "broadcast, 15 and the wire",
 };
 const V8 = fileURLToPath(new URL("./firmware/v8.js", import.meta.url));
-const CELL = 17;
+const CELL = 20;
 
 const { values } = parseArgs({
 	options: { samples: { type: "string", default: "25" }, "no-host": { type: "boolean", default: false } },
