@@ -79,7 +79,9 @@ function siteOf(host: Host): Promise<Site> {
 	return site;
 }
 
-/** What each station and the wire got of the frames that `sends` sends; a ping behind them says that all are through. */
+/**
+ * What each station and the wire got of the frames that `sends` sends; a ping behind them says that all are through.
+ */
 async function marksAfter(site: Site, sends: () => void): Promise<Record<Tap | "wire", string[]>> {
 	const { lan, ns } = site;
 	const places: [Tap | "wire", Namespace, string][] = [
