@@ -1,8 +1,10 @@
 /**
- * `npm run bench:e2e [-- --rounds N]`: whole paths, container to container and container to LAN, against what the kernel has itself.
+ * `npm run bench:e2e [-- --rounds N]`: whole paths, container to container and container to LAN, against what the
+ * kernel has itself.
  *
- * Peers take turns in every round, so that a machine that gets slower gets slower for all; the table shows medians and the ratio to
- * kernel macvlan of the same rounds. Rounds in which the hypervisor took more than 5 % of the time are done again, a few times.
+ * Peers take turns in every round, so that a machine that gets slower gets slower for all; the table shows medians and
+ * the ratio to kernel macvlan of the same rounds. Rounds in which the hypervisor took more than 5 % of the time are
+ * done again, a few times.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";

@@ -1,7 +1,8 @@
 /**
  * Sends minimum-size frames as fast as one core can, from inside a namespace: `node blast.js IFNAME DST-MAC SECONDS`.
  *
- * 64 prepared messages go out with each sendmmsg(2), so the time is the kernel's. Prints the number of frames that were sent.
+ * 64 prepared messages go out with each sendmmsg(2), so the time is the kernel's. Prints the number of frames that were
+ * sent.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as libc from "../../src/sys/libc.js";

@@ -1,6 +1,6 @@
 /**
- * The ways of giving two containers and a LAN host an address on one wire that are compared: vlane, and what the machine has of the
- * kernel's own. Each peer builds the same picture in namespaces of its own:
+ * The ways of giving two containers and a LAN host an address on one wire that are compared: vlane, and what the
+ * machine has of the kernel's own. Each peer builds the same picture in namespaces of its own:
  *
  *   one (10.9.0.1) --+
  *                    +-- host: eth0 ===== lan0 (10.9.0.254) in namespace lan

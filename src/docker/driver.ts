@@ -1,8 +1,8 @@
 /**
  * The driver behind `docker network create -d vlane`: what each call of the engine does to our networks and endpoints.
  *
- * The engine decides: its ids, its addresses, its order. It forgets, too: after a crash it never asks to remove what was
- * there. So what an engine can no longer know is collected when the next one says hello, when an address is given
+ * The engine decides: its ids, its addresses, its order. It forgets, too: after a crash it never asks to remove what
+ * was there. So what an engine can no longer know is collected when the next one says hello, when an address is given
  * again, and when a container's namespace ends. Nothing here may call Docker: an engine that waits for our answer waits
  * with its locks held.
  *

@@ -1,6 +1,6 @@
 /**
- * Docker's remote network driver protocol (libnetwork, docs/remote.md and drivers/remote/api/api.go): the requests as an
- * engine sends them, and the shapes of the answers.
+ * Docker's remote network driver protocol (libnetwork, docs/remote.md and drivers/remote/api/api.go): the requests as
+ * an engine sends them, and the shapes of the answers.
  *
  * Fields that are not known are left out of account: newer engines send more. What users typed (`-o`, `--driver-opt`)
  * is checked strictly where it is used.

@@ -148,7 +148,10 @@ class UringRing implements Ring {
 		this.#registerRing();
 	}
 
-	/** An empty table of files. The kernel takes no more than RLIMIT_NOFILE (EMFILE): then the highest port numbers do not work. */
+	/**
+	 * An empty table of files. The kernel takes no more than RLIMIT_NOFILE (EMFILE): then the highest port numbers do not
+	 * work.
+	 */
 	#registerFiles(portsMax: number): void {
 		for (let count = portsMax; ; count /= 2) {
 			const files = new Int32Array(count).fill(-1);

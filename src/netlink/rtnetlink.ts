@@ -16,18 +16,18 @@ import {
 	RTM_GETADDR,
 	RTM_NEWADDR,
 } from "./address.js";
-import * as codec from "./codec.js";
 import type { Attribute, Message } from "./codec.js";
+import * as codec from "./codec.js";
 import * as links from "./link.js";
 import { type Link, type LinkChange, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from "./link.js";
 import {
 	decodeRoute,
 	getRoutesHeader,
 	type Route,
-	routeBody,
 	RTM_DELROUTE,
 	RTM_GETROUTE,
 	RTM_NEWROUTE,
+	routeBody,
 } from "./route.js";
 
 const NETLINK_ROUTE = 0;

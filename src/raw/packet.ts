@@ -68,7 +68,9 @@ export function openPacketSocket(options: PacketSocketOptions): PacketSocket {
 	return options.netnsFd === undefined ? openHere(options) : inNetns(options.netnsFd, () => openHere(options));
 }
 
-/** Switches the reception of frames to every address on or off; the parent's own users of that mode are not affected. */
+/**
+ * Switches the reception of frames to every address on or off; the parent's own users of that mode are not affected.
+ */
 export function setPromiscuous(fd: number, ifindex: number, on: boolean): void {
 	setMembership(fd, on ? PACKET_ADD_MEMBERSHIP : PACKET_DROP_MEMBERSHIP, ifindex, PACKET_MR_PROMISC);
 }

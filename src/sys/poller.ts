@@ -3,7 +3,7 @@
  * wake-up while nothing happens.
  */
 
-import { type PollHandle, POLLIN, POLLOUT, pollInLoop } from "./libc.js";
+import { POLLIN, POLLOUT, type PollHandle, pollInLoop } from "./libc.js";
 
 interface Watch {
 	handle: PollHandle;

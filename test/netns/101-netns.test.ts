@@ -3,11 +3,11 @@ import { spawn, spawnSync } from "node:child_process";
 import { readlinkSync } from "node:fs";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { watchLinks } from "../../src/netlink/events.js";
 import type { LinkEvent } from "../../src/netlink/events.js";
+import { watchLinks } from "../../src/netlink/events.js";
 import { Rtnetlink } from "../../src/netlink/rtnetlink.js";
 import { isErrno } from "../../src/sys/errno.js";
-import { close, EFD_CLOEXEC, EFD_NONBLOCK, eventfd, pidfdOpen, POLLIN, read, write } from "../../src/sys/libc.js";
+import { close, EFD_CLOEXEC, EFD_NONBLOCK, eventfd, POLLIN, pidfdOpen, read, write } from "../../src/sys/libc.js";
 import { inNetns, netnsId, newNetns, openNetns } from "../../src/sys/netns.js";
 import { FdPoller } from "../../src/sys/poller.js";
 import { testOrSkip } from "../support/needs.js";
@@ -38,7 +38,10 @@ testOrSkip(netns, "the thread comes back from a visit, also when the visitor thr
 	const home = here();
 	const fd = newNetns();
 	assert.is(here(), home);
-	assert.is(inNetns(fd, () => 5), 5);
+	assert.is(
+		inNetns(fd, () => 5),
+		5,
+	);
 	const fail = (): void => {
 		throw new Error("thrown inside");
 	};

@@ -2,7 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { isErrno } from "../../src/sys/errno.js";
-import { close, errno, F_GETFD, F_GETFL, fcntl, FD_CLOEXEC, O_NONBLOCK, read } from "../../src/sys/libc.js";
+import { close, errno, F_GETFD, F_GETFL, FD_CLOEXEC, fcntl, O_NONBLOCK, read } from "../../src/sys/libc.js";
 import { openNetns } from "../../src/sys/netns.js";
 import { destroyTap, openTap } from "../../src/tap/tap.js";
 import { testOrSkip } from "../support/needs.js";

@@ -8,10 +8,10 @@ import {
 	dropUnicastMac,
 	openPacketSocket,
 	PACKET_AUXDATA,
-	setPromiscuous,
 	SOL_PACKET,
+	setPromiscuous,
 } from "../../src/raw/packet.js";
-import { addressOf, close, MSG_DONTWAIT, poll, POLLIN, recv, recvmsgAt, write } from "../../src/sys/libc.js";
+import { addressOf, close, MSG_DONTWAIT, POLLIN, poll, recv, recvmsgAt, write } from "../../src/sys/libc.js";
 import { openNetns } from "../../src/sys/netns.js";
 import { makeFrame } from "../support/frames.js";
 import { testOrSkip } from "../support/needs.js";

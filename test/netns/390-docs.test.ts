@@ -1,6 +1,6 @@
 /**
- * README.md, typed: every example runs from the top to the bottom in one session, against a real daemon on a LAN that is as the
- * tutorial assumes, and prints what the README shows.
+ * README.md, typed: every example runs from the top to the bottom in one session, against a real daemon on a LAN that
+ * is as the tutorial assumes, and prints what the README shows.
  */
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";

@@ -1,4 +1,7 @@
-/** Parents with two tags (QinQ), with 802.1ad tags, and parents of other kinds and names: the bytes on the wire, and the MTU. */
+/**
+ * Parents with two tags (QinQ), with 802.1ad tags, and parents of other kinds and names: the bytes on the wire, and the
+ * MTU.
+ */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { capture } from "../support/capture.js";

@@ -1,4 +1,6 @@
-/** Engine and daemon end and start again, in good order or not: containers keep what they have, nothing is left over. */
+/**
+ * Engine and daemon end and start again, in good order or not: containers keep what they have, nothing is left over.
+ */
 import { execFileSync } from "node:child_process";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";

@@ -1,8 +1,9 @@
 /**
  * The documents as tests: examples that can be run, and names of files, functions and headings that must exist.
  *
- * A block marked `sh` is an example: its commands are run as they stand. A `text` block right behind it is what they print, where
- * `...` stands for anything within a line, and alone on a line for any number of lines. Blocks with other marks are not run.
+ * A block marked `sh` is an example: its commands are run as they stand. A `text` block right behind it is what they
+ * print, where `...` stands for anything within a line, and alone on a line for any number of lines. Blocks with other
+ * marks are not run.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
@@ -56,7 +57,10 @@ export function examples(text: string): Example[] {
 	return found;
 }
 
-/** Whether an output is the one that is shown. How wide blanks are (columns fit their contents) and empty lines at the end do not matter. */
+/**
+ * Whether an output is the one that is shown. How wide blanks are (columns fit their contents) and empty lines at the
+ * end do not matter.
+ */
 export function isShown(expected: string, actual: string): boolean {
 	const lines = tidy(expected)
 		.split("\n")

@@ -1,6 +1,6 @@
 /**
- * Process of `startReflector`: `reflector-tool.js LINK` sends every frame that arrives on LINK back as it is, as the port
- * of a switch with a reflective relay does (IEEE 802.1Q-2022 8.6.1, "hairpin").
+ * Process of `startReflector`: `reflector-tool.js LINK` sends every frame that arrives on LINK back as it is, as the
+ * port of a switch with a reflective relay does (IEEE 802.1Q-2022 8.6.1, "hairpin").
  */
 import { POLLIN, poll } from "../../src/sys/libc.js";
 import { PacketSocket } from "./device.js";

@@ -98,7 +98,7 @@ for (const [name, file] of [
 	});
 
 	test("IPv4 options, fragments, lies about lengths", () => {
-		const options = IPV4.replace(/^45/, "46") + "01010101";
+		const options = `${IPV4.replace(/^45/, "46")}01010101`;
 		assert.is(parse(padded(`${MACS}0800${options}`, 98)).l4, 38);
 		const fragment = IPV4.replace("0000400040", "0000200040");
 		const parsed = parse(padded(`${MACS}0800${fragment}`, 98));
@@ -121,12 +121,12 @@ for (const [name, file] of [
 			inner: 0,
 			length: 48,
 		});
-		const hop = IPV6.replace("00083a40", "00100040") + "3a00000000000000";
+		const hop = `${IPV6.replace("00083a40", "00100040")}3a00000000000000`;
 		assert.equal(
 			[parse(padded(`${MACS}86dd${hop}`, 70)).l4, parse(padded(`${MACS}86dd${hop}`, 70)).protocol],
 			[62, 58],
 		);
-		const fragment = IPV6.replace("00083a40", "00102c40") + "3a00000100000000";
+		const fragment = `${IPV6.replace("00083a40", "00102c40")}3a00000100000000`;
 		const parsed = parse(padded(`${MACS}86dd${fragment}`, 70));
 		assert.equal([parsed.l4, parsed.flags, parsed.protocol], [0, abi.PARSED_F_FRAGMENT, 58]);
 		const chain = IPV6.replace("00083a40", "00400040") + "0000000000000000".repeat(8);

@@ -37,7 +37,10 @@ errno("failed calls throw with the thread's errno, others pass through", () => {
 		() => open("/nowhere/at/all", 0),
 		(error: unknown) => isErrno(error, "EPERM", "ENOENT") && error.message === message,
 	);
-	assert.throws(() => close(1 << 20), (error: unknown) => isErrno(error, "EBADF"));
+	assert.throws(
+		() => close(1 << 20),
+		(error: unknown) => isErrno(error, "EBADF"),
+	);
 	assert.not(isErrno(new Error("other"), "EBADF"));
 });
 

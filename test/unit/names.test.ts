@@ -20,8 +20,8 @@ names("errors are one line and have a status", () => {
 	const error = new VlaneError("invalid", "first\nsecond\r\n\tthird");
 	assert.is(error.message, "first; second; third");
 	assert.is(error.name, "VlaneError");
-	const statuses = (["invalid", "forbidden", "notFound", "conflict", "internal", "unavailable"] as const).map(
-		(kind) => httpStatus(new VlaneError(kind, "")),
+	const statuses = (["invalid", "forbidden", "notFound", "conflict", "internal", "unavailable"] as const).map((kind) =>
+		httpStatus(new VlaneError(kind, "")),
 	);
 	assert.equal(statuses, [400, 403, 404, 409, 500, 503]);
 	assert.is(httpStatus(new Error("x")), 500);
@@ -91,8 +91,7 @@ names("says what is missing or ambiguous", () => {
 	}
 	refuses(() => resolveRef([], "x", "container"), "notFound", "No such container: x");
 	assert.is(
-		resolveRef(new Map([["k", LIST[0]]]).values() as Iterable<{ id: string; name: string }>, "/one", "container")
-			.name,
+		resolveRef(new Map([["k", LIST[0]]]).values() as Iterable<{ id: string; name: string }>, "/one", "container").name,
 		"one",
 	);
 });

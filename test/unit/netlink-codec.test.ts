@@ -41,7 +41,13 @@ netlink("several messages of one datagram are told apart", () => {
 	const one = codec.encodeMessage(16, 0, 1, hex("aa"));
 	const two = codec.encodeMessage(3, 2, 2, hex("00000000"));
 	const messages = codec.decodeMessages(Buffer.concat([one, two]));
-	assert.equal(messages.map(({ type, sequence }) => [type, sequence]), [[16, 1], [3, 2]]);
+	assert.equal(
+		messages.map(({ type, sequence }) => [type, sequence]),
+		[
+			[16, 1],
+			[3, 2],
+		],
+	);
 });
 
 netlink("lengths that do not fit are refused", () => {
@@ -109,7 +115,10 @@ netlink("an IPv4 address carries its broadcast address, up to /30", () => {
 		bytesOf(addressBody(2, "172.16.86.2/24")),
 		"02 18 00 00 02000000  0800 0200 ac105602  0800 0100 ac105602  0800 0400 ac1056ff",
 	);
-	for (const [cidr, broadcast] of [["10.0.0.1/30", "10.0.0.3"], ["10.0.0.1/8", "10.255.255.255"]] as const) {
+	for (const [cidr, broadcast] of [
+		["10.0.0.1/30", "10.0.0.3"],
+		["10.0.0.1/8", "10.255.255.255"],
+	] as const) {
 		assert.is(decodeAddress(bytesOf(addressBody(2, cidr)))?.broadcast, broadcast);
 	}
 	assert.is(addressBody(2, "10.0.0.1/31").attributes.length, 2);

@@ -72,7 +72,9 @@ const tidy = suite("tidy");
 
 tidy("lines are at most 120 characters", () => {
 	const among = files.filter(({ path }) => !LONG_LINES_IN.includes(extname(path)));
-	none(offending(among, (line) => line.length > COLUMNS_MAX));
+	// A command line or an error text stands in one piece, to be searched for.
+	const isOneString = (line: string): boolean => /^\s*(["'`]).*\1,?$/.test(line);
+	none(offending(among, (line) => line.length > COLUMNS_MAX && !isOneString(line)));
 });
 
 tidy("no line ends with a space, every file with a newline", () => {
