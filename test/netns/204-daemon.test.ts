@@ -1,5 +1,5 @@
 /** The daemon as a process: what it needs, and how its API answers nonsense. */
-import { statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
@@ -102,6 +102,16 @@ function startBehind(...wrapper: string[]): { status: number; stderr: string } {
 	const flags = ["--state-dir", `${vlane.directory}/none`, "--socket", `${vlane.directory}/none.sock`];
 	return lan.host.run([...wrapper, process.execPath, VLANE, "daemon", ...flags]);
 }
+
+testOrSkip(daemon, "a file that is no socket is not taken for a stale one", need, () => {
+	const file = `${vlane.directory}/precious`;
+	writeFileSync(file, "data");
+	const flags = ["--state-dir", `${vlane.directory}/other`, "--socket", file];
+	const { status, stderr } = lan.host.run([process.execPath, VLANE, "daemon", ...flags]);
+	assert.is(status, 1);
+	assert.match(stderr, /^cannot use socket \S+precious: something else has that name; give another --socket\n$/);
+	assert.is(readFileSync(file, "utf8"), "data");
+});
 
 testOrSkip(daemon, "missing privileges are named before anything is made", need, () => {
 	const { status, stderr } = startBehind("setpriv", "--bounding-set=-net_raw,-sys_admin");
