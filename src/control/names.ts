@@ -30,10 +30,7 @@ export function checkNetworkName(name: string): void {
 		);
 	}
 	if (name.length > NAME_LENGTH_MAX) {
-		throw new VlaneError(
-			"invalid",
-			`invalid name: it has ${name.length} characters, the limit is ${NAME_LENGTH_MAX}`,
-		);
+		throw new VlaneError("invalid", `invalid name: it has ${name.length} characters, the limit is ${NAME_LENGTH_MAX}`);
 	}
 	if (PREDEFINED.has(name)) {
 		throw new VlaneError("forbidden", `operation is not permitted on predefined ${name} network`);

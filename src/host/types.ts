@@ -75,9 +75,11 @@ export type PortSpec = UplinkSpec | EndpointPortSpec | HostPortSpec;
 export interface PortStats {
 	port: number;
 	name: string;
-	kind: PortSpec["kind"];
+	kind: "uplink" | "endpoint" | "host";
+	/** Frames that came in through the port, and their bytes. */
 	rxFrames: number;
 	rxBytes: number;
+	/** Frames that left through it, and their bytes. */
 	txFrames: number;
 	txBytes: number;
 	drops: Record<string, number>;

@@ -79,9 +79,10 @@ export class MemoryPort extends Port {
 	 * @param timeNs nanoseconds since 1970, written to capture files; default: now
 	 * @throws RangeError when a frame is longer than FRAME_BYTES_MAX
 	 */
-	send(frames: Uint8Array | Uint8Array[], timeNs = nowNs()): Promise<void> {
+	send(frames: Uint8Array | Uint8Array[], timeNs?: bigint): Promise<void> {
 		const all = Array.isArray(frames) ? frames : [frames];
-		const captured = all.map((bytes) => ({ bytes, timeNs, originalBytes: bytes.length }));
+		const now = timeNs ?? nowNs();
+		const captured = all.map((bytes) => ({ bytes, timeNs: now, originalBytes: bytes.length }));
 		return this.owner.send(this, captured);
 	}
 }

@@ -58,7 +58,8 @@ export class Switch {
 	 * @throws RangeError for tags that 802.1Q does not have; TypeError for an uplink that is none of this switch, and for
 	 * learning in a live switch; Error when the uplink has another segment with these tags
 	 */
-	async addSegment({ uplink, tags, learning = false }: SegmentOptions = {}): Promise<Segment> {
+	async addSegment(options: SegmentOptions = {}): Promise<Segment> {
+		const { uplink, tags, learning = false } = options;
 		const checked = checkTags(tags);
 		if (uplink && this.#ports.get(uplink.number) !== uplink)
 			throw new TypeError(`port "${uplink.name}" is not a port of this switch`);
@@ -73,14 +74,16 @@ export class Switch {
 
 	/**
 	 * Adds a port: to the segment that it names, or as an uplink.
-	 * @throws RangeError, TypeError for what no port can have; SysError from the kernel; CaptureError for a file that is no
-	 * capture; Error when the MAC is in use in the segment
+	 * @throws RangeError, TypeError for what no port can have; SysError from the kernel; CaptureError for a file that is
+	 * no capture; Error when the MAC is in use in the segment
 	 */
 	addPort(options: MemoryPortOptions): Promise<MemoryPort>;
 	addPort(options: PortOptions): Promise<Port>;
 	async addPort(options: PortOptions): Promise<Port> {
 		const spec = specOf(options);
-		if ("segment" in options && options.segment && !this.#segments.has(options.segment))
+		const segment = "segment" in options ? options.segment : undefined;
+		if (segment && options.type === "raw") throw new TypeError(`port "${spec.name}": a raw port is always an uplink`);
+		if (segment && !this.#segments.has(segment))
 			throw new TypeError(`port "${spec.name}": its segment is not one of this switch`);
 		if (options.type === "memory") return this.#add(MemoryPort, spec, options.onFrame ?? (() => {}));
 		if (options.type === "pcap") {

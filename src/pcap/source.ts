@@ -1,4 +1,4 @@
-/** The bytes of a file, one piece after another, without ever holding more of it than the piece and what is buffered. */
+/** The bytes of a file, one piece after another, without ever holding more of it than that and a buffer. */
 import { closeSync, readSync } from "node:fs";
 import { O_CLOEXEC, O_RDONLY, open } from "../sys/libc.js";
 import { CaptureError, LINKTYPE_ETHERNET } from "./format.js";

@@ -22,6 +22,7 @@ const ENHANCED_PACKET_BYTES = 32;
 const U32_END = 2n ** 32n;
 const U64_END = 2n ** 64n;
 
+/** How frames are written. */
 export interface CaptureFormat {
 	/** Default: `pcapng` if the file's name ends so, else `pcap`. */
 	format?: "pcap" | "pcapng";
@@ -43,6 +44,7 @@ export class CaptureWriter {
 
 	/** @throws SysError when the file can not be made */
 	constructor(
+		/** The file. */
 		readonly path: string,
 		options: CaptureFormat = {},
 	) {
@@ -58,7 +60,8 @@ export class CaptureWriter {
 	 * Writes one frame. What is finer than the unit of time is cut off.
 	 * @throws CaptureError when the file can not hold the frame or its time, or on a full disk
 	 */
-	write({ bytes, timeNs, originalBytes }: CapturedFrame): void {
+	write(frame: CapturedFrame): void {
+		const { bytes, timeNs, originalBytes } = frame;
 		if (bytes.length > CAPTURED_BYTES_MAX)
 			this.#fail(`a frame of ${bytes.length} bytes; ${CAPTURED_BYTES_MAX} are allowed`);
 		const seconds = timeNs / 1_000_000_000n;
@@ -81,7 +84,10 @@ export class CaptureWriter {
 		}
 	}
 
-	/** @throws CaptureError when the last frames can not be written; the file is closed then too */
+	/**
+	 * Writes what is left and closes the file.
+	 * @throws CaptureError when the last frames can not be written; the file is closed then too
+	 */
 	close(): void {
 		try {
 			this.#flush();

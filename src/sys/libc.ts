@@ -260,7 +260,7 @@ export function socket(family: number, type: number, protocol: number, capabilit
 	return check(c.socket(family, type, protocol), "socket", "", capability && capabilityHint(capability));
 }
 
-/** socketpair(2) of AF_UNIX: two descriptors, each the way to the other; `type` may hold SOCK_NONBLOCK, SOCK_CLOEXEC. */
+/** socketpair(2) of AF_UNIX: two descriptors, each the way to the other; `type` may hold SOCK_NONBLOCK and more. */
 export function socketpair(type: number): [number, number] {
 	const fds = new Int32Array(2);
 	check(c.socketpair(AF_UNIX, type, 0, new Uint8Array(fds.buffer)), "socketpair");

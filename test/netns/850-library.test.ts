@@ -5,7 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type CapturedFrame, CaptureWriter, createSwitch, readCapture, type Switch, type SwitchOptions } from "vlane";
+import {
+	type CapturedFrame,
+	CaptureWriter,
+	createSwitch,
+	readCapture,
+	type Switch,
+	type SwitchOptions,
+} from "../../src/lib/index.js";
 import { BROADCAST, decodeFrame, makeFrame, TPID_CTAG } from "../support/frames.js";
 import { testOrSkip } from "../support/needs.js";
 import { Namespace } from "../support/netns.js";
@@ -154,7 +161,7 @@ testOrSkip(tests, "what fails leaves nothing; a device that is deleted is told o
 		`port "memory": MAC ${MACS[0]} is already in use on this VLAN`,
 	);
 	assert.match(await add({ ifname: "much-too-long-for-it" }), /^TUNSETIFF on "much-too-long-for-it": EINVAL/);
-	assert.match(await add({ type: "raw", ifname: "none" }), /^raw socket on "none": ENODEV/);
+	assert.match(await add({ type: "raw", ifname: "none", segment: undefined }), /^raw socket on "none": ENODEV/);
 	assert.match(await add({ netns: "/run/netns/none" }), /ENOENT/);
 	const learning = await lan.addSegment({ learning: true }).then(
 		() => "nothing was thrown",

@@ -1,6 +1,6 @@
 /**
- * The packet core against the model (test/model/switch.ts): random switches, random frames, the same verdict for each,
- * in the debug and in the release build. A failure prints the seed; VLANE_SEED=N runs it again.
+ * The packet core against the model (test/model/switch.ts): random switches of all modes, random frames, the same
+ * verdict for each, in the debug and in the release build. A failure prints the seed; VLANE_SEED=N runs it again.
  */
 import fc from "fast-check";
 import { suite } from "uvu";
@@ -14,114 +14,27 @@ import {
 	createMemory,
 	Engine,
 	type InputFrame,
+	ipNumbers,
 	macNumbers,
 } from "../../src/core/engine.js";
+import type { ForwardingMode } from "../../src/host/types.js";
+import { addressOf } from "../model/addresses.js";
+import { type FrameSpec, frameBytes, PARENT_MAC, type Story, story } from "../model/random.js";
 import { type ModelFrame, type ModelPort, type ModelTag, type Offload, SwitchModel } from "../model/switch.js";
-import { BROADCAST, macBytes, tagBytes } from "../support/frames.js";
+import type { Tag } from "../support/frames.js";
 
-const LIMITS = { portsMax: 16, segmentsMax: 16, tablesMax: 16, fdbCapacity: 64, slotsMax: 64 };
+const LIMITS = { portsMax: 64, segmentsMax: 16, tablesMax: 16, fdbCapacity: 256, slotsMax: 64 };
 const KINDS = { uplink: abi.KIND_UPLINK, endpoint: abi.KIND_ENDPOINT, host: abi.KIND_HOST };
-const PARENT_MAC = "02:00:00:00:00:99";
-const STATIONS = [1, 2, 3, 4, 5].map((n) => `02:00:00:00:00:0${n}`);
-const GROUPS = [BROADCAST, "01:00:5e:00:00:01", "33:33:00:00:00:01", "01:80:c2:00:00:01"];
-const ODD_SOURCES = ["00:00:00:00:00:00", BROADCAST, "03:00:00:00:00:01"];
-
-// ---- Switches. Few values on purpose: that is how frames meet ports.
-
-const tpid = fc.oneof(
-	{ weight: 3, arbitrary: fc.constant(abi.TPID_CTAG) },
-	{ weight: 1, arbitrary: fc.constant(abi.TPID_STAG) },
-);
-const knownVid = fc.oneof(
-	{ weight: 6, arbitrary: fc.constantFrom(50, 60) },
-	{ weight: 1, arbitrary: fc.constantFrom(1, abi.VID_MAX) },
-);
-const tag = fc.record({ tpid, vid: knownVid });
-const mtu = fc.constantFrom(68, 100, 576, 1500, 1500, 1500);
-const segmentSpec = fc.record({ uplink: fc.constantFrom(0, 1, 1, 1, 2), tags: fc.array(tag, { maxLength: 2 }) });
-const stationSpec = fc.record({
-	kind: fc.constantFrom("endpoint" as const, "endpoint" as const, "host" as const),
-	segment: fc.nat(),
-	network: fc.integer({ min: 1, max: 2 }),
-	mac: fc.constantFrom(...STATIONS),
-	mtuBytes: mtu,
-});
-const switchSpec = fc.record({
-	uplinkMtus: fc.tuple(mtu, mtu),
-	segments: fc.array(segmentSpec, { minLength: 1, maxLength: 5 }),
-	stations: fc.array(stationSpec, { minLength: 3, maxLength: 10 }),
-});
-
-// ---- Frames.
-
-const noOffload: Offload = { flags: 0, gsoType: 0, headerBytes: 0, gsoSize: 0, csumStart: 0, csumOffset: 0 };
-const goodChecksum: Offload = { ...noOffload, flags: 1, csumStart: 34, csumOffset: 16 };
-const offload = fc.oneof(
-	{ weight: 12, arbitrary: fc.constant(noOffload) },
-	{ weight: 3, arbitrary: fc.constant(goodChecksum) },
-	{
-		weight: 4,
-		arbitrary: fc
-			.constantFrom(1, 4, 5, 0x81)
-			.map((gsoType) => ({ ...goodChecksum, gsoType, headerBytes: 54, gsoSize: 1448 })),
-	},
-	{
-		weight: 1,
-		arbitrary: fc.record({
-			flags: fc.integer({ min: 0, max: 3 }),
-			gsoType: fc.constantFrom(0, 1, 2, 3, 4, 5, 6, 0x80, 0x81, 0xff),
-			headerBytes: fc.integer({ min: 0, max: 200 }),
-			gsoSize: fc.constantFrom(0, 1, 1448),
-			csumStart: fc.integer({ min: 0, max: 120 }),
-			csumOffset: fc.constantFrom(0, 6, 16, 0xffff),
-		}),
-	},
-);
-const tci = fc.record({
-	vid: fc.oneof({ weight: 3, arbitrary: knownVid }, { weight: 1, arbitrary: fc.constantFrom(0, 0, 0, 2, 4095) }),
-	pcp: fc.integer({ min: 0, max: 7 }),
-	dei: fc.integer({ min: 0, max: 1 }),
-});
-const frameTag = fc.tuple(tpid, tci).map(([type, rest]) => ({ tpid: type, ...rest }));
-const ethertype = fc.constantFrom(0x0800, 0x0806, 0x86dd, abi.ETHERTYPE_PAUSE, 0x88b5, 0x0026);
-const payloadBytes = fc.oneof(
-	{ weight: 24, arbitrary: fc.integer({ min: 46, max: 110 }) },
-	{ weight: 4, arbitrary: fc.constantFrom(46, 54, 58, 68, 72, 76, 100, 104, 108, 1500, 1504, 1508, 9000) },
-	{ weight: 1, arbitrary: fc.integer({ min: 0, max: abi.SLOT_CAPACITY - 40 }) },
-);
-const frameSpec = fc.record({
-	/** Counts through the ports that there are, and one more. */
-	ingress: fc.nat(),
-	dst: fc.oneof(fc.constantFrom(...STATIONS), fc.constantFrom(...GROUPS, PARENT_MAC)),
-	src: fc.oneof(
-		{ weight: 12, arbitrary: fc.constantFrom(...STATIONS, PARENT_MAC, "02:00:00:00:00:77") },
-		{ weight: 1, arbitrary: fc.constantFrom(...ODD_SOURCES) },
-	),
-	tags: fc.array(frameTag, { maxLength: 3 }),
-	stripped: fc.option(frameTag, { nil: undefined, freq: 2 }),
-	ethertype,
-	payloadBytes,
-	/** Where the frame is cut off, if it is. */
-	cut: fc.oneof(
-		{ weight: 12, arbitrary: fc.constant(undefined) },
-		{ weight: 1, arbitrary: fc.integer({ min: 0, max: 30 }) },
-	),
-	offload,
-	filler: fc.integer({ min: 0, max: 255 }),
-});
-type FrameSpec = typeof frameSpec extends fc.Arbitrary<infer T> ? T : never;
-
-const step = fc.oneof(
-	{ weight: 8, arbitrary: fc.record({ frames: fc.array(frameSpec, { minLength: 1, maxLength: 24 }) }) },
-	{ weight: 1, arbitrary: fc.record({ close: fc.nat() }) },
-	{ weight: 1, arbitrary: fc.record({ resize: fc.nat(), mtuBytes: mtu }) },
-);
-
-function frameBytes({ dst, src, tags, ethertype: type, payloadBytes: length, cut, filler }: FrameSpec): number[] {
-	const payload = Array.from({ length }, (_, i) => (filler + i) & 0xff);
-	const bytes = [...macBytes(dst), ...macBytes(src), ...tags.flatMap(tagBytes), type >> 8, type & 0xff, ...payload];
-	return bytes.slice(0, cut);
-}
+const MODES: Record<ForwardingMode, number> = {
+	bridge: abi.MODE_BRIDGE,
+	private: abi.MODE_PRIVATE,
+	vepa: abi.MODE_VEPA,
+	passthru: abi.MODE_PASSTHRU,
+	source: abi.MODE_SOURCE,
+	"ipvlan-bridge": abi.MODE_IPVLAN,
+	"ipvlan-private": abi.MODE_IPVLAN_PRIVATE,
+	"ipvlan-vepa": abi.MODE_IPVLAN_VEPA,
+};
 
 function offloadBytes(o: Offload): number[] {
 	const u16 = (value: number): number[] => [value & 0xff, value >> 8];
@@ -130,13 +43,21 @@ function offloadBytes(o: Offload): number[] {
 
 const wireBytes = (frame: ModelFrame): Uint8Array => Uint8Array.from([...offloadBytes(frame.offload), ...frame.bytes]);
 
-// ---- Both sides, built and driven alike.
+/** A tag as the kernel hands it over. */
+function kernelTag({ tpid, pcp = 0, dei = 0, vid }: Tag): { tpid: number; tci: number } {
+	return { tpid, tci: (pcp << 13) | (dei << 12) | vid };
+}
 
+const isIpvlan = (port: ModelPort): boolean => port.mode.startsWith("ipvlan");
+
+/** Core and model, built and driven alike. */
 class Pair {
 	readonly model = new SwitchModel();
 	/** Expected counters by port. */
 	readonly received = new Map<number, { frames: number; bytes: number }>();
 	readonly dropped = new Map<number, Record<string, number>>();
+	/** Numbers that nobody has any more: what they counted is void. */
+	readonly #freed = new Set<number>();
 	readonly #counters: Counters;
 
 	constructor(readonly engine: Engine) {
@@ -144,10 +65,15 @@ class Pair {
 	}
 
 	addPort(spec: ModelPort): void {
+		const neighbours = [...this.model.ports.values()].filter(
+			({ kind, segment }) => kind !== "uplink" && spec.kind !== "uplink" && segment === spec.segment,
+		);
+		// The control plane sees to it that such an endpoint is alone.
+		if (spec.mode === "passthru" && neighbours.some(({ mode }) => mode === "passthru")) return;
 		const { low, high } = macNumbers(spec.mac);
 		const number = this.engine.core.portAdd(
 			KINDS[spec.kind],
-			abi.MODE_BRIDGE,
+			MODES[spec.mode],
 			spec.segment,
 			spec.network,
 			low,
@@ -155,11 +81,17 @@ class Pair {
 			spec.mtuBytes,
 		);
 		// The core refuses a MAC that the segment has already; so does the control plane, and the model need not know.
-		const isTaken = [...this.model.ports.values()].some(
-			({ kind, segment, mac }) => kind !== "uplink" && segment === spec.segment && mac === spec.mac,
-		);
-		assert.is(number === 0, spec.kind !== "uplink" && isTaken);
-		if (number) this.model.ports.set(number, spec);
+		const isTaken = neighbours.some((port) => !isIpvlan(port) && !isIpvlan(spec) && port.mac === spec.mac);
+		assert.is(number === 0, isTaken);
+		if (!number) return;
+		this.model.ports.set(number, { ...spec });
+		this.#freed.delete(number);
+		this.received.delete(number);
+		this.dropped.delete(number);
+	}
+
+	addStation({ segment, ...rest }: Story["stations"][number]): void {
+		this.addPort({ ...rest, segment: this.#segment(segment) });
 	}
 
 	addSegment(uplink: number, tags: ModelTag[]): void {
@@ -173,14 +105,84 @@ class Pair {
 		if (number) this.model.segments.set(number, { uplink, tags: stack });
 	}
 
-	close(port: number): void {
+	/** Segments are numbered from 1 on. */
+	#segment(count: number): number {
+		return 1 + (count % this.model.segments.size);
+	}
+
+	#pick(count: number, isWanted: (port: ModelPort) => boolean): number | undefined {
+		const ports = [...this.model.ports].flatMap(([number, port]) => (isWanted(port) ? [number] : []));
+		return ports[count % ports.length];
+	}
+
+	allow({ segment: count, network, mac }: Story["allowed"][number]): void {
+		const segment = this.#segment(count);
+		const { low, high } = macNumbers(mac);
+		const isNew = this.engine.core.sourceAdd(segment, network, low, high) === 1;
+		assert.is(isNew, this.model.allow(segment, network, mac));
+	}
+
+	disallow({ segment: count, mac }: Story["allowed"][number]): void {
+		const segment = this.#segment(count);
+		const { low, high } = macNumbers(mac);
+		assert.is(this.engine.core.sourceRemove(segment, low, high) === 1, this.model.disallow(segment, mac));
+	}
+
+	assign({ port: count, address }: Story["assigned"][number]): void {
+		const port = this.#pick(count, isIpvlan);
+		if (port === undefined) return;
+		const [a, b, c, d] = ipNumbers(address);
+		const isNew = this.engine.core.ipAdd(this.model.ports.get(port)!.segment, a, b, c, d, port) === 1;
+		assert.is(isNew, this.model.assign(port, addressOf(address)));
+	}
+
+	apply(step: Story["steps"][number]): void {
+		const isStation = ({ kind }: ModelPort): boolean => kind !== "uplink";
+		if ("frames" in step) this.forward(step.frames);
+		else if ("open" in step) this.addStation(step.open);
+		else if ("assign" in step) this.assign(step.assign);
+		else if ("allow" in step) this.allow(step.allow);
+		else if ("disallow" in step) this.disallow(step.disallow);
+		else {
+			const port = this.#pick("close" in step ? step.close : step.resize, isStation);
+			if (port === undefined) return;
+			if ("close" in step) this.close(port, step.isFreed);
+			else this.resize(port, step.mtuBytes);
+		}
+	}
+
+	close(port: number, isFreed: boolean): void {
 		this.engine.core.portClose(port);
-		this.model.ports.delete(port);
+		this.model.close(port);
+		if (!isFreed) return;
+		assert.is(this.engine.core.portFree(port), 1);
+		this.#freed.add(port);
 	}
 
 	resize(port: number, mtuBytes: number): void {
 		this.engine.core.portSetMtu(port, mtuBytes);
 		this.model.ports.get(port)!.mtuBytes = mtuBytes;
+	}
+
+	/** The frame of a spec on its port; if it is aimed, with the tags of a segment there, and perhaps a MAC of it. */
+	#frame(spec: FrameSpec, ingress: number): ModelFrame {
+		const { offload, aim, station, stripped } = spec;
+		const port = this.model.ports.get(ingress);
+		if (port?.kind !== "uplink") {
+			const tags = aim === undefined ? spec.tags : [];
+			return { offload, bytes: frameBytes(spec, tags, port?.mac ?? PARENT_MAC) };
+		}
+		const reached = [...this.model.segments].filter(([, { uplink }]) => uplink === ingress);
+		if (aim === undefined || reached.length === 0) {
+			const bytes = frameBytes(spec, spec.tags, PARENT_MAC);
+			return { offload, bytes, ...(stripped ? { stripped: kernelTag(stripped) } : {}) };
+		}
+		const [number, { tags }] = reached[aim % reached.length]!;
+		const macs = [...this.model.ports.values()].flatMap(({ segment, mac }) => (segment === number ? [mac] : []));
+		const own = macs[station % macs.length] ?? PARENT_MAC;
+		if (!stripped) return { offload, bytes: frameBytes(spec, tags, own) };
+		const [outer = { tpid: stripped.tpid, vid: 0 }, ...inner] = tags;
+		return { offload, bytes: frameBytes(spec, inner, own), stripped: kernelTag({ ...stripped, ...outer }) };
 	}
 
 	forward(specs: FrameSpec[]): void {
@@ -189,12 +191,9 @@ class Pair {
 		const ports = [...this.model.ports.keys(), LIMITS.portsMax - 1];
 		for (const spec of specs) {
 			const ingress = ports[spec.ingress % ports.length]!;
-			const stripped = spec.stripped && this.model.ports.get(ingress)?.kind === "uplink" ? spec.stripped : undefined;
-			const frame: ModelFrame = { offload: spec.offload, bytes: frameBytes(spec) };
-			if (stripped)
-				frame.stripped = { tpid: stripped.tpid, tci: (stripped.pcp << 13) | (stripped.dei << 12) | stripped.vid };
-			const tagNumber = frame.stripped ? frame.stripped.tpid * 0x10000 + frame.stripped.tci : 0;
-			inputs.push({ port: ingress, bytes: wireBytes(frame), tag: tagNumber });
+			const frame = this.#frame(spec, ingress);
+			const tag = frame.stripped ? frame.stripped.tpid * 0x10000 + frame.stripped.tci : 0;
+			inputs.push({ port: ingress, bytes: wireBytes(frame), tag });
 			const { copies, drops } = this.model.receive(ingress, frame);
 			expected.push(Object.fromEntries([...copies].map(([port, copy]) => [port, wireBytes(copy)])));
 			for (const { port, reason } of drops) this.#countDrop(port, reason);
@@ -224,6 +223,7 @@ class Pair {
 
 	checkCounters(): void {
 		for (let port = 0; port < LIMITS.portsMax; port++) {
+			if (this.#freed.has(port)) continue;
 			const { rxFrames, rxBytes, drops } = this.#counters.port(port);
 			assert.equal(drops, this.dropped.get(port) ?? {}, `drops of port ${port}`);
 			assert.equal(
@@ -236,7 +236,7 @@ class Pair {
 }
 
 const runs = {
-	numRuns: 400,
+	numRuns: 300,
 	includeErrorInReport: true,
 	...(process.env.VLANE_SEED ? { seed: Number(process.env.VLANE_SEED) } : {}),
 };
@@ -249,24 +249,17 @@ for (const [name, file] of [
 	core(`${name} build forwards like the model`, () => {
 		const module = compileCore(file);
 		const memory = createMemory(module, LIMITS);
-		const property = fc.property(switchSpec, fc.array(step, { minLength: 1, maxLength: 8 }), (spec, steps) => {
+		const property = fc.property(story, ({ uplinkMtus, segments, stations, allowed, assigned, steps }) => {
 			new Uint8Array(memory.buffer).fill(0);
 			const pair = new Pair(new Engine(module, memory, LIMITS));
-			for (const mtuBytes of spec.uplinkMtus) {
-				pair.addPort({ kind: "uplink", segment: 0, network: 0, mac: PARENT_MAC, mtuBytes });
+			for (const mtuBytes of uplinkMtus) {
+				pair.addPort({ kind: "uplink", mode: "bridge", segment: 0, network: 0, mac: PARENT_MAC, mtuBytes });
 			}
-			for (const { uplink, tags } of spec.segments) pair.addSegment(uplink, tags);
-			for (const { segment, network, kind, ...rest } of spec.stations) {
-				const number = 1 + (segment % pair.model.segments.size);
-				pair.addPort({ kind, segment: number, network: kind === "host" ? 0 : network, ...rest });
-			}
-			for (const action of steps) {
-				const stations = [...pair.model.ports.keys()].filter((port) => pair.model.ports.get(port)!.kind !== "uplink");
-				if ("frames" in action) pair.forward(action.frames);
-				else if (stations.length === 0) continue;
-				else if ("close" in action) pair.close(stations[action.close % stations.length]!);
-				else pair.resize(stations[action.resize % stations.length]!, action.mtuBytes);
-			}
+			for (const { uplink, tags } of segments) pair.addSegment(uplink, tags);
+			for (const station of stations) pair.addStation(station);
+			for (const one of allowed) pair.allow(one);
+			for (const one of assigned) pair.assign(one);
+			for (const step of steps) pair.apply(step);
 			pair.checkCounters();
 		});
 		fc.assert(property, runs);

@@ -7,7 +7,14 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type CapturedFrame, CaptureWriter, createSwitch, type MemoryPort, readCapture, type Segment } from "vlane";
+import {
+	type CapturedFrame,
+	CaptureWriter,
+	createSwitch,
+	type MemoryPort,
+	readCapture,
+	type Segment,
+} from "../../src/lib/index.js";
 import { BROADCAST, decodeFrame, makeFrame, type Tag, TPID_CTAG, TPID_STAG } from "../support/frames.js";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -224,6 +231,7 @@ library("what can not be is refused in words, and leaves nothing", async () => {
 		await rejection(one.send(new Uint8Array(70_000))),
 		/^a frame of 70000 bytes; at most \d+ are forwarded$/,
 	);
+	assert.is(await add({ type: "raw", ifname: "eth0", segment }), 'port "x": a raw port is always an uplink');
 	const other = await Desk.open();
 	assert.is(await rejection(other.lan.addSegment({ uplink })), 'port "up" is not a port of this switch');
 	assert.is(lan.stats().length, 2);
@@ -281,6 +289,11 @@ library("examples/vlan-tagger.mjs and examples/pcap-replay.mjs", () => {
 		broken.stderr.toString(),
 		/^capture ".*LICENSE": byte 0: magic number [0-9a-f]{8} is neither pcap's nor pcapng's\n$/,
 	);
+});
+
+library("docs/library.md is what the doc comments say", () => {
+	const { status, stderr } = spawnSync(process.execPath, [join(ROOT, "scripts/libdocs.mjs"), "--check"]);
+	assert.is(status, 0, stderr.toString());
 });
 
 library.run();

@@ -1,4 +1,4 @@
-/** Capture files: what is written is read again, other programs agree, and damaged files say what is wrong with them. */
+/** Capture files: what is written is read again, other programs agree, and damaged files say what is wrong. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -78,7 +78,8 @@ for (const format of FORMATS) {
 			write(frames, format);
 			return readFileSync(file).length;
 		};
-		const whereItMayEnd = [28, sizeOf([]), sizeOf([ARP]), sizeOf([ARP, ARP])]; // 28: a section of pcapng with nothing in it
+		// 28 bytes: a section of pcapng with nothing in it.
+		const whereItMayEnd = [28, sizeOf([]), sizeOf([ARP]), sizeOf([ARP, ARP])];
 		const whole = readFileSync(file);
 		for (let bytes = 0; bytes < whole.length; bytes++) {
 			writeFileSync(file, whole.subarray(0, bytes));
