@@ -71,11 +71,12 @@ test("S49: network rm deletes the sub-interface if it made it, and only then", (
 	site.create("users", "--subnet=10.60.0.0/24", "-o", "parent=eth0.60");
 	site.vlane.must("network", "rm", "ours", "users");
 	assert.equal(linksOf(site.lan.host).sort(), [PARENT, "eth0.60", "lo", "other"]);
-	site.lan.host.must(["ip", "link", "del", "eth0.60"]);
 });
 
 test("S50: an existing link is used as it is and never modified", async (site) => {
 	site.lan.host.must(["ip", "link", "add", "eth0.60", "mtu", "1400", "type", "veth", "peer", "name", "other"]);
+	// An address that IPv6 gives itself is tentative first: a change of the kernel's own.
+	site.lan.host.sysctl("net/ipv6/conf/eth0.60/disable_ipv6", 1);
 	site.lan.host.must(["ip", "address", "add", "10.60.0.250/24", "dev", "eth0.60"]);
 	for (const state of ["up", "down"]) {
 		site.lan.host.must(["ip", "link", "set", "other", state]);
@@ -90,7 +91,6 @@ test("S50: an existing link is used as it is and never modified", async (site) =
 		site.vlane.must("network", "rm", "users");
 		assert.is(linkView(site.lan.host, "eth0.60"), before);
 	}
-	site.lan.host.must(["ip", "link", "del", "eth0.60"]);
 });
 
 test("S51: the parent itself is never deleted, nor a sub-interface that another network is on", async (site) => {
@@ -132,6 +132,7 @@ test("S52: what is not exactly NAME.VLAN is refused, and leaves nothing", (site)
 
 test("S55: a link of any other name is the user's to add and to remove", async (site) => {
 	site.lan.host.must(["ip", "link", "add", "foo", "type", "veth", "peer", "name", "bar", "netns", site.lan.far.name]);
+	site.lan.host.sysctl("net/ipv6/conf/foo/disable_ipv6", 1);
 	site.lan.host.must(["ip", "link", "set", "foo", "up"]);
 	site.lan.far.must(["ip", "link", "set", "bar", "up"]);
 	site.lan.far.must(["ip", "address", "add", "10.7.0.1/24", "dev", "bar"]);
@@ -142,7 +143,6 @@ test("S55: a link of any other name is the user's to add and to remove", async (
 	await site.disconnect("foo", c1);
 	site.vlane.must("network", "rm", "foo");
 	assert.is(linkView(site.lan.host, "foo"), before);
-	site.lan.host.must(["ip", "link", "del", "foo"]);
 });
 
 subinterface.run();

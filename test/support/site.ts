@@ -2,7 +2,7 @@
 import { request } from "node:http";
 import type { Test } from "uvu";
 import * as assert from "uvu/assert";
-import { type Lan, type LanOptions, makeLan } from "./lan.js";
+import { type Lan, type LanOptions, makeLan, PARENT } from "./lan.js";
 import { type Need, needs, testOrSkip } from "./needs.js";
 import { Namespace } from "./netns.js";
 import { startVlane, type Vlane } from "./vlane.js";
@@ -174,10 +174,13 @@ export class Site {
 		}
 	}
 
-	/** Takes away what a test made with the methods above, and all addresses of host and stations. */
+	/** Takes away what a test made with the methods above, links that it added to the host, and all addresses. */
 	async reset(): Promise<void> {
 		await this.removeAll();
 		for (const ns of this.#joined.splice(0)) ns.close();
+		// The other half of a pair goes with the first one.
+		const added = linksOf(this.lan.host).filter((name) => name !== "lo" && name !== PARENT);
+		for (const ifname of added) this.lan.host.run(["ip", "link", "del", ifname]);
 		for (const ns of [this.lan.host, this.lan.far]) {
 			ns.sysctl("net/ipv4/ip_forward", 0);
 			for (const ifname of linksOf(ns).filter((name) => name !== "lo")) {
