@@ -8,7 +8,10 @@ const PORT = 5000;
 const GIB = 1 << 30;
 /** Bytes of TCP in a full segment. */
 const SEGMENT_BYTES = 1448;
-/** One segment in a hundred: a receiver that is late for a moment costs some, a storm costs more than all. */
+/**
+ * One segment in a hundred. A sender that moves to another CPU overtakes itself on a veth, and TCP takes that for a loss:
+ * the kernel alone sends some hundred segments again. A storm is far more than that.
+ */
 const RETRANSMITS_MAX = Math.ceil(GIB / SEGMENT_BYTES / 100);
 
 /** Sends bytes from one namespace to an address of another. @throws AssertionError when one is missing or wrong */
