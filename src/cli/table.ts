@@ -45,8 +45,14 @@ export const GLOBAL_FLAGS: FlagSpec[] = [
 /** Where the daemon listens when nobody says otherwise. */
 export const DEFAULT_SOCKET = "/run/vlane/vlane.sock";
 
+/** Where Docker Engine looks for drivers first. */
+export const DEFAULT_PLUGIN_DIR = "/run/docker/plugins";
+
+/** Where Docker Engine listens. */
+export const DOCKER_SOCKET = "/var/run/docker.sock";
+
 /** Words that only hold other commands. */
-export const GROUPS: Record<string, string> = { network: "Manage networks" };
+export const GROUPS: Record<string, string> = { docker: "Serve Docker Engine", network: "Manage networks" };
 
 const FILTER: FlagSpec = {
 	name: "filter",
@@ -68,6 +74,12 @@ const DRIVER_OPT: FlagSpec = {
 	name: "driver-opt",
 	type: "map",
 	help: "Set driver options of the endpoint (e.g. com.docker.network.endpoint.ifname=lan0)",
+};
+const PLUGIN_DIR: FlagSpec = {
+	name: "docker-plugin-dir",
+	type: "string",
+	metavar: "directory",
+	help: `Where Docker looks for drivers (default "${DEFAULT_PLUGIN_DIR}")`,
 };
 const INTERACTIVE: FlagSpec = { name: "interactive", short: "i", type: "bool", help: "Keep STDIN open" };
 const TTY: FlagSpec = { name: "tty", short: "t", type: "bool", help: "Use the terminal (STDIN must be one)" };
@@ -253,6 +265,30 @@ export const COMMANDS: CommandSpec[] = [
 		load: () => import("./commands/networkprune.js"),
 	},
 	{
+		path: "docker install",
+		summary: "Write the systemd unit that starts the daemon before Docker",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [
+			PLUGIN_DIR,
+			{ name: "dry-run", type: "bool", help: "Print the unit and change nothing" },
+			{ name: "enable", type: "bool", help: "Enable and start it, too" },
+			{ name: "unit-dir", type: "string", metavar: "directory", help: 'Where it goes (default "/etc/systemd/system")' },
+		],
+		load: () => import("./commands/dockerinstall.js"),
+	},
+	{
+		path: "docker status",
+		summary: "Show whether Docker can use vlane",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [
+			PLUGIN_DIR,
+			{ name: "docker-socket", type: "string", metavar: "path", help: `The engine's (default "${DOCKER_SOCKET}")` },
+		],
+		load: () => import("./commands/dockerstatus.js"),
+	},
+	{
 		path: "ports",
 		summary: "Show the switch's ports and their counters",
 		operands: "",
@@ -296,12 +332,7 @@ export const COMMANDS: CommandSpec[] = [
 		args: { min: 0, max: 0 },
 		handlesInterrupt: true,
 		flags: [
-			{
-				name: "docker-plugin-dir",
-				type: "string",
-				metavar: "directory",
-				help: 'Where Docker looks for drivers, or "none" (default "/run/docker/plugins")',
-			},
+			{ ...PLUGIN_DIR, help: `Where Docker looks for drivers, or "none" (default "${DEFAULT_PLUGIN_DIR}")` },
 			{
 				name: "log-level",
 				type: "string",

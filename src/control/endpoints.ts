@@ -11,6 +11,7 @@ import { messageOf } from "./log.js";
 import { parseMac, stableMac } from "./mac.js";
 import { newId } from "./names.js";
 import { OPTION, parseDriverOptions } from "./options.js";
+import { isSandboxIfname } from "./sandbox.js";
 import type { CreateContainerBody } from "./schema.js";
 import { segmentKey } from "./segment.js";
 import { isTargetAlive, type Target, targetPath } from "./target.js";
@@ -194,10 +195,20 @@ export class Endpoints {
 		};
 	}
 
-	/** Tells the endpoint's neighbours where it is. Docker's own endpoints are announced by Docker. */
+	/**
+	 * A link has left the host's namespace. If Docker took it, its container is about to have its addresses: older
+	 * engines do not announce them, and once more does no harm. The first announcement is early for some.
+	 */
+	linkLeft(ifname: string): void {
+		if (!isSandboxIfname(ifname)) return;
+		const endpoint = this.context.state.endpoints.all().find((candidate) => candidate.ifname === ifname);
+		if (endpoint) this.#announce(endpoint);
+	}
+
+	/** Tells the endpoint's neighbours where it is. */
 	#announce(endpoint: EndpointRecord): void {
 		const network = this.context.state.networks.get(endpoint.networkId);
-		if (!network || network.owner === "docker") return;
+		if (!network) return;
 		const options = parseDriverOptions(network.options, network.driver);
 		this.#announcer.announce(endpoint, {
 			count: options.advertiseCount ?? ADVERTISE_COUNT,

@@ -50,6 +50,11 @@ export function sandboxIfname(endpointId: string): string {
 	return `vl${endpointId.slice(0, NAME_DIGITS)}`;
 }
 
+/** Whether a link of this name may be such a TAP. */
+export function isSandboxIfname(name: string): boolean {
+	return NAME.test(name);
+}
+
 function aliasOf(endpointId: string): string {
 	return `vlane ${endpointId}`;
 }
@@ -120,7 +125,7 @@ export function deleteSandboxInterface(netlink: Rtnetlink, endpoint: Place): voi
 export function sweepSandboxInterfaces(netlink: Rtnetlink, known: ReadonlySet<string>): string[] {
 	const left = netlink
 		.links()
-		.filter(({ name, kind, carrier }) => kind === "tun" && !carrier && NAME.test(name) && !known.has(name));
+		.filter(({ name, kind, carrier }) => kind === "tun" && !carrier && isSandboxIfname(name) && !known.has(name));
 	for (const { index } of left) netlink.deleteLink(index);
 	return left.map(({ name }) => name);
 }

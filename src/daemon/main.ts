@@ -173,6 +173,7 @@ function watchKernel(
 	});
 	const stop = watchLinks(poller, (event) => {
 		if (event.type === "resync") return runLogged(queue, log, () => fabric.ensureUplinks());
+		if (event.type === "del") endpoints.linkLeft(event.link.name);
 		for (const parent of fabric.parentsOf(event.link)) runLogged(queue, log, () => fabric.ensureUplink(parent));
 	});
 	// What happened between the restore and the watch.

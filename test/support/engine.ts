@@ -47,6 +47,8 @@ class Box extends Namespace {
 }
 
 export interface Engine {
+	/** Path of its API's socket. */
+	socket: string;
 	/** Runs `docker ARGUMENT...` to its end. */
 	docker(...argv: string[]): Ran;
 	/** As `docker`, for commands that have to succeed; answers stdout without the line end. */
@@ -118,6 +120,7 @@ function makeEngine(host: Namespace): Engine {
 	});
 	const command = (argv: string[]) => [DOCKER, "-H", `unix://${socket}`, ...argv];
 	const engine: Engine = {
+		socket,
 		docker: (...argv) => host.run(command(argv)),
 		must: (...argv) => host.must(command(argv)).trimEnd(),
 		start: (...argv) => host.start(command(argv)),

@@ -9,8 +9,8 @@ const GIB = 1 << 30;
 /** Bytes of TCP in a full segment. */
 const SEGMENT_BYTES = 1448;
 /**
- * One segment in a hundred. A sender that moves to another CPU overtakes itself on a veth, and TCP takes that for a loss:
- * the kernel alone sends some hundred segments again. A storm is far more than that.
+ * One segment in a hundred. A sender that moves to another CPU overtakes itself on a veth, and TCP takes that for a
+ * loss: the kernel alone sends some hundred segments again. A storm is far more than that.
  */
 const RETRANSMITS_MAX = Math.ceil(GIB / SEGMENT_BYTES / 100);
 
