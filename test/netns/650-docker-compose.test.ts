@@ -1,4 +1,4 @@
-/** The example for Compose as it stands, and what helps to install: `vlane docker status` and `vlane docker install`. */
+/** The example for Compose as it stands, and what helps to install: `vlane docker status|install`. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
