@@ -192,12 +192,26 @@ test("source: networks on one parent have sources of their own, freed with the n
 	assert.equal(await received([[c2, "eth0"]], () => send(site.lan.far, FAR_END, frames)), [["02:00:00:00:00:06"]]);
 });
 
-test("source: the sources are let in again after a restart, and when the parent comes back", async (site) => {
+test("source: the sources are let in again after a restart, and when the parent has been raised anew", async (site) => {
 	const { mac } = site.lan.station(undefined, []);
 	const [c1] = await network(site, "source", 1, "-o", `source_macs=${mac}`);
+	const heard = () =>
+		received([[c1!, "eth0"]], () => {
+			send(site.lan.far, FAR_END, [marked("allowed", mac, macOf(c1!)), marked("stranger", STRANGER, macOf(c1!))]);
+		});
 	await site.vlane.stopDaemon();
 	await site.vlane.startDaemon();
 	assert.is(c1!.ping(GATEWAY), 1);
+	assert.equal(await heard(), [["allowed"]]);
+	// Another address of the parent closes and opens everything that is on it.
+	const uplink = () => site.ports().get(PARENT)?.rxFrames ?? 0;
+	const before = uplink();
+	assert.ok(before > 0);
+	site.lan.host.must(["ip", "link", "set", PARENT, "address", "02:00:00:00:0e:01"]);
+	await eventually("the uplink is a new one", () => uplink() < before);
+	await eventually("the gateway answers", () => c1!.ping(GATEWAY) === 1);
+	assert.equal(await heard(), [["allowed"]]);
+	site.lan.host.must(["ip", "link", "set", PARENT, "address", site.lan.parentMac]);
 });
 
 test("bridge: siblings are served here, and unicast between them is not on the wire", async (site) => {
