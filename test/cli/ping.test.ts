@@ -111,7 +111,7 @@ for (const [title, env] of VARIANTS) {
 	const need = { root: true, tools: ["unshare", "ip"] };
 
 	testOrSkip(Ping, `${title}: IPv4, as ping prints it`, need, async () => {
-		const { status, stdout, stderr } = await ping(["-c", "2", "-i", "0.01", "127.0.0.1"]);
+		const { status, stdout, stderr } = await ping(["-c", "2", "-i", "0.01", "-W", "10", "127.0.0.1"]);
 		assert.equal([status, stderr], [0, ""]);
 		assert.is(
 			withoutTimes(stdout),
