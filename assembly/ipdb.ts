@@ -128,7 +128,6 @@ export function ipLearn(fid: u32, frame: usize, bytes: u32, port: u32, record: u
   }
   if (isUnusable()) return;
   if (load<u32>(record, PORT_LEARNED) >= <u32>IP_LEARNED_MAX) return;
-  if (load<u32>(entry(find(fid, low, high)), 16)) return;
   if (add(fid, low, high, port | IP_LEARNED)) store<u32>(record, load<u32>(record, PORT_LEARNED) + 1, PORT_LEARNED);
 }
 
