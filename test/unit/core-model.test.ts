@@ -164,34 +164,32 @@ class Pair {
 		this.model.ports.get(port)!.mtuBytes = mtuBytes;
 	}
 
-	/** The frame of a spec on its port; if it is aimed, with the tags of a segment there, and perhaps a MAC of it. */
-	#frame(spec: FrameSpec, ingress: number): ModelFrame {
+	/** The frame of a spec and where it arrives. */
+	#arrival(spec: FrameSpec): { ingress: number; frame: ModelFrame } {
 		const { offload, aim, station, stripped } = spec;
-		const port = this.model.ports.get(ingress);
-		if (port?.kind !== "uplink") {
-			const tags = aim === undefined ? spec.tags : [];
-			return { offload, bytes: frameBytes(spec, tags, port?.mac ?? PARENT_MAC) };
-		}
-		const reached = [...this.model.segments].filter(([, { uplink }]) => uplink === ingress);
+		const reached = [...this.model.segments].filter(([, { uplink }]) => uplink !== 0);
 		if (aim === undefined || reached.length === 0) {
-			const bytes = frameBytes(spec, spec.tags, PARENT_MAC);
-			return { offload, bytes, ...(stripped ? { stripped: kernelTag(stripped) } : {}) };
+			const ports = [...this.model.ports.keys(), LIMITS.portsMax - 1];
+			const ingress = ports[spec.ingress % ports.length]!;
+			const { kind, mac } = this.model.ports.get(ingress) ?? {};
+			const frame = { offload, bytes: frameBytes(spec, spec.tags, mac ?? PARENT_MAC) };
+			const isTagStripped = kind === "uplink" && stripped;
+			return { ingress, frame: isTagStripped ? { ...frame, stripped: kernelTag(stripped) } : frame };
 		}
-		const [number, { tags }] = reached[aim % reached.length]!;
+		const [number, { uplink, tags }] = reached[aim % reached.length]!;
 		const macs = [...this.model.ports.values()].flatMap(({ segment, mac }) => (segment === number ? [mac] : []));
 		const own = macs[station % macs.length] ?? PARENT_MAC;
-		if (!stripped) return { offload, bytes: frameBytes(spec, tags, own) };
+		if (!stripped) return { ingress: uplink, frame: { offload, bytes: frameBytes(spec, tags, own) } };
 		const [outer = { tpid: stripped.tpid, vid: 0 }, ...inner] = tags;
-		return { offload, bytes: frameBytes(spec, inner, own), stripped: kernelTag({ ...stripped, ...outer }) };
+		const bytes = frameBytes(spec, inner, own);
+		return { ingress: uplink, frame: { offload, bytes, stripped: kernelTag({ ...stripped, ...outer }) } };
 	}
 
 	forward(specs: FrameSpec[]): void {
 		const inputs: InputFrame[] = [];
 		const expected: Record<string, Uint8Array>[] = [];
-		const ports = [...this.model.ports.keys(), LIMITS.portsMax - 1];
 		for (const spec of specs) {
-			const ingress = ports[spec.ingress % ports.length]!;
-			const frame = this.#frame(spec, ingress);
+			const { ingress, frame } = this.#arrival(spec);
 			const tag = frame.stripped ? frame.stripped.tpid * 0x10000 + frame.stripped.tci : 0;
 			inputs.push({ port: ingress, bytes: wireBytes(frame), tag });
 			const { copies, drops } = this.model.receive(ingress, frame);
@@ -236,7 +234,7 @@ class Pair {
 }
 
 const runs = {
-	numRuns: 300,
+	numRuns: 400,
 	includeErrorInReport: true,
 	...(process.env.VLANE_SEED ? { seed: Number(process.env.VLANE_SEED) } : {}),
 };
