@@ -34,7 +34,7 @@ let env: Record<string, string>;
 /** A file of the project, from its path. */
 const json = (path: string) => JSON.parse(readFileSync(path, "utf8"));
 
-/** The lock file's entries that an installation of the package needs, for a project that has nothing but the package. */
+/** A project that has nothing but the package, and the lock file's entries for it. */
 function lockOf(tarball: string) {
 	const { packages, lockfileVersion } = json(join(ROOT, "package-lock.json"));
 	const dependencies = { vlane: `file:${tarball}` };
