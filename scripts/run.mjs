@@ -148,20 +148,12 @@ const PRODUCTS = [
 	},
 	{
 		directory: "dist",
-		sources: ["src", "test", "bench", "assembly/abi.ts", "tsconfig.json", "package-lock.json"],
-		compile: (output) =>
-			node([
-				"node_modules/typescript/bin/tsc",
-				"-p",
-				".",
-				"--outDir",
-				output,
-				"--noEmitOnError",
-				"--incremental",
-				"false",
-				"--tsBuildInfoFile",
-				"null",
-			]),
+		sources: ["src", "test", "bench", "assembly/abi.ts", "tsconfig.json", "package-lock.json", "scripts/manpages.mjs"],
+		async compile(output) {
+			const tsc = ["node_modules/typescript/bin/tsc", "-p", ".", "--outDir", output];
+			const status = await node([...tsc, "--noEmitOnError", "--incremental", "false", "--tsBuildInfoFile", "null"]);
+			return status || node(["scripts/manpages.mjs", output]);
+		},
 	},
 ];
 

@@ -21,6 +21,8 @@ export interface FlagSpec {
 	help: string;
 	/** Word for the value in the help text, when the type's own name is not the best. */
 	metavar?: string;
+	/** What completion offers as its value. */
+	values?: readonly string[];
 }
 
 type FlagValue = boolean | number | string | string[] | Map<string, string>;

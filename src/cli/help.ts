@@ -56,11 +56,16 @@ function byName(left: [string, string], right: [string, string]): number {
 function flagLines(flags: readonly FlagSpec[]): string {
 	return columns(
 		flags.map((flag) => {
-			const short = flag.short === undefined ? "    " : `-${flag.short}, `;
-			const value = flag.type === "bool" ? "" : ` ${flag.metavar ?? VALUE_WORDS[flag.type]}`;
-			return [`  ${short}--${flag.name}${value}`, flag.help];
+			return [`${flag.short === undefined ? "      " : "  "}${flagSyntax(flag)}`, flag.help];
 		}),
 	);
+}
+
+/** `-d, --driver string`. */
+export function flagSyntax(flag: FlagSpec): string {
+	const short = flag.short === undefined ? "" : `-${flag.short}, `;
+	const value = flag.type === "bool" ? "" : ` ${flag.metavar ?? VALUE_WORDS[flag.type]}`;
+	return `${short}--${flag.name}${value}`;
 }
 
 /** The words pflag uses for the types. */

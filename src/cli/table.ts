@@ -182,7 +182,13 @@ export const COMMANDS: CommandSpec[] = [
 			{ name: "aux-address", type: "map", help: "Addresses of other hosts, never handed out" },
 			{ name: "config-from", type: "string", help: "The network from which to copy the configuration" },
 			{ name: "config-only", type: "bool", help: "Create a configuration only network" },
-			{ name: "driver", short: "d", type: "string", help: 'Driver to manage the Network (default "macvlan")' },
+			{
+				name: "driver",
+				short: "d",
+				type: "string",
+				values: ["ipvlan", "macvlan"],
+				help: 'Driver to manage the Network (default "macvlan")',
+			},
 			{ name: "gateway", type: "strings", help: "IPv4 or IPv6 Gateway for the subnet that contains it" },
 			{ name: "internal", type: "bool", help: "Restrict external access to the network" },
 			{ name: "ip-range", type: "strings", help: "Allocate container ip from a sub-range" },
@@ -317,6 +323,15 @@ export const COMMANDS: CommandSpec[] = [
 		load: () => import("./ping.js"),
 	},
 	{
+		path: "completion",
+		summary: "Print a shell's completion script",
+		operands: "bash|fish|zsh",
+		args: { min: 1 },
+		endsAtCommand: true,
+		flags: [],
+		load: () => import("./commands/completion.js"),
+	},
+	{
 		path: "demo",
 		summary: "Run the tutorial in private namespaces",
 		operands: "",
@@ -336,6 +351,7 @@ export const COMMANDS: CommandSpec[] = [
 			{
 				name: "log-level",
 				type: "string",
+				values: ["debug", "info", "warn", "error"],
 				help: 'Least important messages shown: debug|info|warn|error (default "info")',
 			},
 			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
