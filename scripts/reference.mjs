@@ -1,6 +1,6 @@
 /**
- * Writes docs/reference.md from the command table: `node scripts/reference.mjs`, after a build. With `--check` it changes
- * nothing and fails when the document is out of date.
+ * Writes docs/reference.md from the command table: `node scripts/reference.mjs`, after a build. With `--check` it
+ * changes nothing and fails when the document is out of date.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { commandHelp, rootHelp } from "../dist/src/cli/help.js";
@@ -11,8 +11,9 @@ const DOCUMENT = new URL("../docs/reference.md", import.meta.url);
 const chapters = COMMANDS.map((spec) => `## vlane ${spec.path}\n\n\`\`\`text\n${commandHelp(spec)}\`\`\`\n`);
 const wanted = `# Reference
 
-Every command with its flags, as \`--help\` prints them. Written by \`scripts/reference.mjs\` from \`src/cli/table.ts\`, as the manual
-pages and the completion of shells are. The options of a network and of an endpoint are in the [README](../README.md#options-of-a-network).
+Every command with its flags, as \`--help\` prints them. Written by \`scripts/reference.mjs\` from \`src/cli/table.ts\`,
+which manual pages and completion are made of, too. The options of a network and of an endpoint are in the
+[README](../README.md#options-of-a-network).
 
 \`\`\`text
 ${rootHelp()}\`\`\`

@@ -29,8 +29,8 @@ function rootPage(version: string): string {
 		section(
 			"DESCRIPTION",
 			plain(
-				"vlane gives processes network interfaces of their own on the LAN of a parent interface, untagged or on a VLAN of it, " +
-					"without the kernel's macvlan, ipvlan, 8021q or bridge modules. A daemon forwards the frames; the commands ask it.",
+				"vlane gives processes network interfaces of their own on the LAN of a parent interface, untagged or on a " +
+					"VLAN of it, without the kernel's macvlan, ipvlan, 8021q or bridge modules. A daemon forwards the frames; the commands ask it.",
 			),
 		),
 		section("COMMANDS", summaries.join("\n")),

@@ -66,7 +66,7 @@ testOrSkip(tests, "holds what it needs and nothing of the workshop", NEED, () =>
 		assert.ok(files.includes(path), path);
 	}
 	const allowed =
-		/^(bin|build|dist\/src|dist\/assembly|examples|include|man)\/|^(README|CHANGELOG)\.md$|^LICENSE$|^package\.json$/;
+		/^(bin|build|dist\/(src|assembly|man)|examples|include)\/|^(README|CHANGELOG)\.md$|^LICENSE$|^package\.json$/;
 	assert.equal(
 		files.filter((path) => !allowed.test(path) || /\.map$|\.test\.|debug|(^|\/)\.[^/]*$/.test(path)),
 		[],
