@@ -90,8 +90,11 @@ export const MODE_IPVLAN_VEPA = 10;
 export const FLAG_CLOSING = 1; // no new requests; the host waits for PORT_INFLIGHT to reach 0
 export const FLAG_QUEUED = 2; // stands in the active queue
 export const FLAG_READY = 4; // a poll completed: start with a small burst
+export const FLAG_SECURE_MAC = 8; // the endpoint may send from its own MAC address only
+export const FLAG_SECURE_IP = 16; // ... and from the IP addresses that it was assigned only
 
-// ---- Reasons why a frame was dropped. Counted on the ingress port, from DROP_GIANT on at the egress port.
+// ---- Reasons why a frame was dropped. Counted on the ingress port, from DROP_GIANT to DROP_TX_ERROR at the egress
+// port.
 export const DROP_PORT_DOWN = 0;
 export const DROP_RUNT = 1;
 export const DROP_OFFLOAD = 2;
@@ -106,7 +109,8 @@ export const DROP_TX_FULL = 10;
 export const DROP_TX_DOWN = 11;
 export const DROP_TX_TOO_BIG = 12;
 export const DROP_TX_ERROR = 13;
-export const DROP_REASONS = 14;
+export const DROP_SPOOFED = 14; // at the ingress port
+export const DROP_REASONS = 15;
 
 // ---- Segment record.
 export const SEGMENT_BYTES = 32;

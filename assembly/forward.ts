@@ -21,19 +21,20 @@
  * a copy.
  */
 import {
-  DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_UNKNOWN, DROP_VLAN,
-  ETHERTYPE_PAUSE, FDB_SOURCE, FLAG_CLOSING, HEADER, HEADER_BATCHES, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK,
-  MODE_BRIDGE, MODE_IPVLAN, MODE_IPVLAN_PRIVATE, MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_FLAGS,
-  PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES,
-  PORT_SEGMENT, PORT_TABLE, RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU,
-  SEGMENT_SOURCES, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED,
-  VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
+  DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_SPOOFED, DROP_UNKNOWN, DROP_VLAN,
+  ETHERTYPE_PAUSE, FDB_SOURCE, FLAG_CLOSING, FLAG_SECURE_IP, FLAG_SECURE_MAC, HEADER, HEADER_BATCHES, KIND_ENDPOINT,
+  KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE, MODE_IPVLAN, MODE_IPVLAN_PRIVATE, MODE_IPVLAN_VEPA, MODE_SOURCE,
+  MODE_VEPA, PORT_BYTES, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT,
+  PORT_RX_BYTES, PORT_RX_FRAMES, PORT_SEGMENT, PORT_TABLE, RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD,
+  SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK,
+  SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
 } from "./abi";
 import { destination, ETHERNET_BYTES, isGroup, isOffloadValid, isTpid, source, typeOf, vnetOf } from "./frame";
 import { ipLearn, ipLookup } from "./ipdb";
 import { fdbLookup } from "./macfdb";
 import { rxPending, rxShift, slotAt, slotFree, slotHold, txPush, txRoom, txTail } from "./queues";
 import { countDrop, portAt, portsLive, segmentAt, tableLookup } from "./ports";
+import { isSpoofed } from "./security";
 import { buildHead, pop, push, TAG_BYTES, tagAt, vidOf } from "./vlan";
 
 /** The frame at hand was too long for one of its egress ports, and counted there. */
@@ -124,6 +125,8 @@ function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
   if (kind == KIND_HOST) {
     return toWire(owner, slot, frame, bytes, priority, inBand, false) ? -1 : DROP_UNKNOWN;
   }
+  const isSecure = load<u16>(port, PORT_FLAGS) & (FLAG_SECURE_MAC | FLAG_SECURE_IP);
+  if (isSecure && isSpoofed(port, segment, frame, bytes, slotAt(slot) + SLOT_HEAD)) return DROP_SPOOFED;
   if (load<u8>(port, PORT_MODE) >= <u8>MODE_IPVLAN) {
     return fromIpvlan(port, segment, slot, frame, bytes, priority, inBand);
   }

@@ -19,7 +19,7 @@ export { buildHead, pop, push, rewriteVid } from "./vlan";
 export { ipAdd } from "./ipdb";
 export { fdbAdd, fdbLookup, fdbRemove } from "./macfdb";
 export {
-  portAdd, portClose, portFree, portSetMtu, segmentAdd, segmentRemove, sourceAdd, sourceRemove, stationPort,
+  portAdd, portClose, portFree, portSecure, portSetMtu, segmentAdd, segmentRemove, sourceAdd, sourceRemove, stationPort,
 } from "./ports";
 export { batchDone, batchForward, batchPrepare } from "./batch";
 export { rxPending, slotsFree, txPending } from "./queues";

@@ -20,7 +20,7 @@ import {
 import { ETHERNET_BYTES, typeOf } from "./frame";
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-const MAPPED: u64 = 0xffff_0000; // bytes 8..11 of an IPv4-mapped address, little endian
+export const MAPPED: u64 = 0xffff_0000; // bytes 8..11 of an IPv4-mapped address, little endian
 const ETHERTYPE_IPV4: u32 = 0x0800;
 const ETHERTYPE_ARP: u32 = 0x0806;
 const ETHERTYPE_IPV6: u32 = 0x86dd;
@@ -110,11 +110,15 @@ function removeAt(start: u32): void {
   store<u32>(HEADER, load<u32>(HEADER, HEADER_IPS_COUNT) - 1, HEADER_IPS_COUNT);
 }
 
+/** Port that has an address, given by its bytes 0..7 and 8..15; 0: nobody. */
+export function ipOwner(fid: u32, first: u64, second: u64): u32 {
+  const at = entry(find(fid, first, second));
+  return load<u32>(at, 16) ? load<u32>(at, 20) & 0xffff : 0;
+}
+
 /** Port that has the destination (or source) address of a frame; 0: none, or not IP. */
 export function ipLookup(fid: u32, frame: usize, bytes: u32, isSource: bool): u32 {
-  if (!findAddress(frame, bytes, isSource)) return 0;
-  const at = entry(find(fid, low, high));
-  return load<u32>(at, 16) ? load<u32>(at, 20) & 0xffff : 0;
+  return findAddress(frame, bytes, isSource) ? ipOwner(fid, low, high) : 0;
 }
 
 /** Remembers the source address of what an endpoint sends. */

@@ -9,12 +9,12 @@
  * names the object.
  */
 import {
-  FDB_SOURCE, FLAG_CLOSING, FLAG_QUEUED, HEADER, HEADER_PORTS, HEADER_PORTS_MAX, HEADER_SEGMENTS, HEADER_SEGMENTS_MAX,
-  HEADER_TABLES, HEADER_TABLES_MAX, KIND_NONE, KIND_UPLINK, MODE_IPVLAN, MODE_PASSTHRU, MODE_SOURCE, PORT_BYTES,
-  PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_SEGMENT,
-  PORT_TABLE, SEGMENT_BYTES, SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_IPVLANS, SEGMENT_MEMBERS, SEGMENT_PASSTHRU,
-  SEGMENT_SOURCES, SEGMENT_TABLE, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SEGMENT_USED, TABLE_BYTES,
-  TABLE_STACKED, VID_MAX,
+  FDB_SOURCE, FLAG_CLOSING, FLAG_QUEUED, FLAG_SECURE_IP, FLAG_SECURE_MAC, HEADER, HEADER_PORTS, HEADER_PORTS_MAX,
+  HEADER_SEGMENTS, HEADER_SEGMENTS_MAX, HEADER_TABLES, HEADER_TABLES_MAX, KIND_NONE, KIND_UPLINK, MODE_IPVLAN,
+  MODE_PASSTHRU, MODE_SOURCE, PORT_BYTES, PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE,
+  PORT_NETWORK, PORT_NEXT, PORT_SEGMENT, PORT_TABLE, SEGMENT_BYTES, SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_IPVLANS,
+  SEGMENT_MEMBERS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TABLE, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS,
+  SEGMENT_UPLINK, SEGMENT_USED, TABLE_BYTES, TABLE_STACKED, VID_MAX,
 } from "./abi";
 import { ipRemovePort } from "./ipdb";
 import { fdbAdd, fdbLookup, fdbRemove } from "./macfdb";
@@ -156,7 +156,7 @@ export function portClose(port: u32): void {
   const owner = segmentAt(segment);
   const mode = <u32>load<u8>(at, PORT_MODE);
   if (mode < <u32>MODE_IPVLAN) fdbRemove(segment, load<u64>(at, PORT_MAC));
-  else ipRemovePort(port);
+  if (mode >= <u32>MODE_IPVLAN || load<u16>(at, PORT_FLAGS) & FLAG_SECURE_IP) ipRemovePort(port);
   if (load<u16>(owner, SEGMENT_PASSTHRU) == port) store<u16>(owner, 0, SEGMENT_PASSTHRU);
   countMode(owner, mode, -1);
   let link = owner + SEGMENT_HEAD;
@@ -177,6 +177,12 @@ export function portFree(port: u32): bool {
   store<u8>(at, KIND_NONE, PORT_KIND);
   portsLive--;
   return true;
+}
+
+/** `flags`: FLAG_SECURE_*. Its addresses are assigned with `ipAdd` afterwards, whatever its mode. */
+export function portSecure(port: u32, flags: u32): void {
+  const at = portAt(port);
+  store<u16>(at, load<u16>(at, PORT_FLAGS) | (flags & (FLAG_SECURE_MAC | FLAG_SECURE_IP)), PORT_FLAGS);
 }
 
 export function portSetMtu(port: u32, mtuBytes: u32): void {

@@ -89,8 +89,10 @@
 #define VLANE_FLAG_CLOSING 1 /* no new requests; the host waits for PORT_INFLIGHT to reach 0 */
 #define VLANE_FLAG_QUEUED 2 /* stands in the active queue */
 #define VLANE_FLAG_READY 4 /* a poll completed: start with a small burst */
+#define VLANE_FLAG_SECURE_MAC 8 /* the endpoint may send from its own MAC address only */
+#define VLANE_FLAG_SECURE_IP 16 /* ... and from the IP addresses that it was assigned only */
 
-/* Reasons why a frame was dropped. Counted on the ingress port, from DROP_GIANT on at the egress port. */
+/* Reasons why a frame was dropped. Counted on the ingress port, from DROP_GIANT to DROP_TX_ERROR at the egress port. */
 #define VLANE_DROP_PORT_DOWN 0
 #define VLANE_DROP_RUNT 1
 #define VLANE_DROP_OFFLOAD 2
@@ -105,7 +107,8 @@
 #define VLANE_DROP_TX_DOWN 11
 #define VLANE_DROP_TX_TOO_BIG 12
 #define VLANE_DROP_TX_ERROR 13
-#define VLANE_DROP_REASONS 14
+#define VLANE_DROP_SPOOFED 14 /* at the ingress port */
+#define VLANE_DROP_REASONS 15
 
 /* Segment record. */
 #define VLANE_SEGMENT_BYTES 32
@@ -262,7 +265,7 @@ struct vlane_port {
 	uint64_t tx_frames;
 	uint64_t tx_bytes;
 	uint64_t drops[VLANE_DROP_REASONS]; /* one for each DROP_* reason */
-	uint8_t reserved_208[304];
+	uint8_t reserved_216[296];
 };
 
 /* HEADER_SEGMENTS + number * VLANE_SEGMENT_BYTES. */
@@ -374,6 +377,9 @@ void vlane_portClose(uint32_t port);
  * queued. */
 uint32_t vlane_portFree(uint32_t port);
 
+/* `flags`: FLAG_SECURE_*. Its addresses are assigned with `ipAdd` afterwards, whatever its mode. */
+void vlane_portSecure(uint32_t port, uint32_t flags);
+
 void vlane_portSetMtu(uint32_t port, uint32_t mtu_bytes);
 
 /* Adds a segment; `uplink` 0: local only. `outer`/`inner`: tpid << 16 | vid, 0: none. Answers its fid, 0 if there is
@@ -447,6 +453,7 @@ void vlane_ringInit(uint32_t base_low, uint32_t base_high, uint32_t sq_head_offs
 		uint32_t mac_high, uint32_t mtu_bytes), (kind, mode, segment, network, mac_low, mac_high, mtu_bytes)) \
 	X(void, portClose, (uint32_t port), (port)) \
 	X(uint32_t, portFree, (uint32_t port), (port)) \
+	X(void, portSecure, (uint32_t port, uint32_t flags), (port, flags)) \
 	X(void, portSetMtu, (uint32_t port, uint32_t mtu_bytes), (port, mtu_bytes)) \
 	X(uint32_t, segmentAdd, (uint32_t uplink, uint32_t outer, uint32_t inner), (uplink, outer, inner)) \
 	X(uint32_t, segmentRemove, (uint32_t segment), (segment)) \

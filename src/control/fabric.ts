@@ -381,7 +381,8 @@ export class Fabric {
 		const spec: EndpointPortSpec = {
 			...{ kind: "endpoint", fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
 			...{ segment: raised.number, network: network.number, mode: options.mode },
-			addresses: sharesMac ? addressesOf(endpoint) : undefined,
+			addresses: addressesOf(endpoint),
+			security: options.security,
 		};
 		await withUndo(async (undo) => {
 			const open = await openPort(this.datapath, spec, segmentCarrier(segment));

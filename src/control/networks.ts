@@ -17,6 +17,13 @@ import { withUndo } from "./undo.js";
 /** Largest network number of the packet core (host/types.ts). */
 const NETWORK_NUMBER_MAX = 65535;
 
+/** Endpoints that may use their own addresses only must be given some. @throws VlaneError invalid */
+function checkSecurity({ security }: DriverOptions, { ipam }: Pick<NetworkRecord, "ipam">): void {
+	if (security !== "mac,ip" || ipam.length > 0) return;
+	const need = `-o ${OPTION.security}=mac,ip needs addresses to compare with, and this network gives none`;
+	throw new VlaneError("invalid", `${need}; add --subnet, or use -o ${OPTION.security}=mac`);
+}
+
 export class Networks {
 	constructor(readonly context: Context) {}
 
@@ -169,12 +176,14 @@ export class Networks {
 		const driver = parseDriver(body.Driver);
 		const id = newId();
 		const parent = body.ConfigOnly ? null : this.#planParent(body.Options ?? {}, driver);
+		const plan = addresses ?? planAddresses(body, { id, parent }, this.context);
+		if (!body.ConfigOnly) checkSecurity(parseDriverOptions(body.Options ?? {}, driver), plan);
 		return {
 			id,
 			name: body.Name,
 			driver,
 			created: new Date().toISOString(),
-			...(addresses ?? planAddresses(body, { id, parent }, this.context)),
+			...plan,
 			// Without a parent there is nowhere to go, so nothing may pretend that there is.
 			internal: parent === null || (body.Internal ?? false),
 			options: body.Options ?? {},

@@ -1,6 +1,6 @@
 /** `-d DRIVER` and `-o KEY=VALUE` of a network: the keys that exist, and what is said about those that do not. */
 
-import type { ForwardingMode } from "../host/types.js";
+import type { ForwardingMode, PortSecurity } from "../host/types.js";
 import { VlaneError } from "./errors.js";
 import { parseMac } from "./mac.js";
 import type { VlanProtocol } from "./parent.js";
@@ -17,6 +17,8 @@ export interface DriverOptions {
 	sources: string[];
 	/** May join a parent that another network already uses. */
 	shareParent: boolean;
+	/** Which addresses its endpoints may send from. */
+	security: PortSecurity;
 	/** Undefined: the parent's. */
 	mtuBytes?: number;
 	/** Of a sub-interface's outer tag; undefined: 802.1Q. */
@@ -38,6 +40,7 @@ export const OPTION = {
 	advertiseMs: "com.docker.network.advertise_addr_ms",
 	shareParent: "share_parent",
 	sources: "source_macs",
+	security: "port_security",
 	vlanProtocol: "vlan_protocol",
 } as const;
 
@@ -82,6 +85,7 @@ export function parseDriverOptions(options: Record<string, string>, driver: Driv
 		mode: driver === "ipvlan" ? "ipvlan-bridge" : "bridge",
 		sources: [],
 		shareParent: false,
+		security: "none",
 	};
 	for (const [key, value] of Object.entries(options)) {
 		const only = ONLY_OF[key];
@@ -106,6 +110,9 @@ export function parseDriverOptions(options: Record<string, string>, driver: Driv
 				break;
 			case OPTION.shareParent:
 				parsed.shareParent = parseBool(key, value);
+				break;
+			case OPTION.security:
+				parsed.security = parseSecurity(key, value);
 				break;
 			case OPTION.mtu:
 				parsed.mtuBytes = parseMtu(key, value);
@@ -173,6 +180,15 @@ function checkSources({ mode, sources }: DriverOptions): void {
 		const limit = `driver-opt "${OPTION.sources}" is for macvlan mode 'source' only`;
 		throw new VlaneError("invalid", `${limit}; add -o ${OPTION.mode}=source or leave it out`);
 	}
+}
+
+function parseSecurity(key: string, value: string): PortSecurity {
+	const security = (["none", "mac", "mac,ip"] as const).find((known) => known === value);
+	if (security !== undefined) return security;
+	throw new VlaneError(
+		"invalid",
+		`driver-opt ${JSON.stringify(key)} must be none, mac or mac,ip, received: ${JSON.stringify(value)}`,
+	);
 }
 
 function parseVlanProtocol(key: string, value: string): VlanProtocol {

@@ -17,6 +17,7 @@ export const DROP_NAMES = [
 	"tx_down",
 	"tx_too_big",
 	"tx_error",
+	"spoofed",
 ] as const;
 
 export interface PortCounters {

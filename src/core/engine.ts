@@ -26,6 +26,7 @@ export interface CoreExports {
 	): number;
 	portClose(port: number): void;
 	portFree(port: number): number;
+	portSecure(port: number, flags: number): void;
 	portSetMtu(port: number, mtuBytes: number): void;
 	portStart(port: number): void;
 	segmentAdd(uplink: number, outer: number, inner: number): number;

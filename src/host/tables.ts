@@ -4,7 +4,7 @@
  */
 import * as abi from "../../assembly/abi.js";
 import { type CoreExports, ipNumbers, macNumbers } from "../core/engine.js";
-import type { ForwardingMode, PortSpec, SegmentSpec, VlanTag } from "./types.js";
+import type { ForwardingMode, PortSecurity, PortSpec, SegmentSpec, VlanTag } from "./types.js";
 
 const KINDS = { endpoint: abi.KIND_ENDPOINT, uplink: abi.KIND_UPLINK, host: abi.KIND_HOST } as const;
 const MODES: Record<ForwardingMode, number> = {
@@ -16,6 +16,12 @@ const MODES: Record<ForwardingMode, number> = {
 	"ipvlan-bridge": abi.MODE_IPVLAN,
 	"ipvlan-private": abi.MODE_IPVLAN_PRIVATE,
 	"ipvlan-vepa": abi.MODE_IPVLAN_VEPA,
+};
+
+const SECURITY_FLAGS: Record<PortSecurity, number> = {
+	none: 0,
+	mac: abi.FLAG_SECURE_MAC,
+	"mac,ip": abi.FLAG_SECURE_MAC | abi.FLAG_SECURE_IP,
 };
 
 export class Tables {
@@ -33,7 +39,12 @@ export class Tables {
 			const exists = segment !== 0 && core.stationPort(segment, low, high) !== 0;
 			throw new Error(exists ? `MAC ${spec.mac} is already in use on this VLAN` : "no room for another port");
 		}
-		if (spec.kind === "endpoint" && mode >= abi.MODE_IPVLAN) this.#assign(segment, port, spec.addresses ?? []);
+		if (spec.kind === "endpoint") {
+			const security = SECURITY_FLAGS[spec.security ?? "none"];
+			core.portSecure(port, security);
+			const isKnownByIp = mode >= abi.MODE_IPVLAN || security & abi.FLAG_SECURE_IP;
+			if (isKnownByIp) this.#assign(segment, port, spec.addresses ?? []);
+		}
 		return port;
 	}
 

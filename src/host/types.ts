@@ -26,6 +26,12 @@ export type ForwardingMode =
 	| "ipvlan-private"
 	| "ipvlan-vepa";
 
+/**
+ * What an endpoint may send from: anything, its own MAC address only, or its own MAC and IP addresses only
+ * (assembly/security.ts). Absent means "none", as with the kernel's drivers.
+ */
+export type PortSecurity = "none" | "mac" | "mac,ip";
+
 export interface SegmentSpec {
 	/** Port number of the uplink, or null when the segment never leaves the host. */
 	uplink: number | null;
@@ -57,10 +63,11 @@ export interface EndpointPortSpec extends PortSpecBase {
 	network: number;
 	mode: ForwardingMode;
 	/**
-	 * ipvlan: the addresses assigned to it, without prefix length. Others are learned from what it sends, if nobody has
-	 * them.
+	 * The addresses assigned to it, without prefix length: for ipvlan, where others are learned from what it sends, if
+	 * nobody has them; and for port security "mac,ip".
 	 */
 	addresses?: string[];
+	security?: PortSecurity;
 }
 
 /** The host's own TAP on a VLAN (`eth0.50`): talks to the wire only, never to endpoints. */

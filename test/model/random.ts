@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import * as abi from "../../assembly/abi.js";
-import type { ForwardingMode } from "../../src/host/types.js";
+import type { ForwardingMode, PortSecurity } from "../../src/host/types.js";
 import { BROADCAST, macBytes, type Tag, tagBytes } from "../support/frames.js";
 import { arp, ipv4, ipv6, type PacketBytes } from "./packets.js";
 import type { Offload } from "./switch.js";
@@ -20,6 +20,8 @@ const MACVLAN_MODES: ForwardingMode[] = ["bridge", "private", "vepa", "passthru"
 const IPVLAN_MODES: ForwardingMode[] = ["ipvlan-bridge", "ipvlan-private", "ipvlan-vepa"];
 const HOSTS_V4 = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "223.255.255.255"];
 const HOSTS_V6 = ["fe80::1", "2001:db8::2", "2001:db8::3", "::e000:1"];
+/** As they follow from the MAC addresses of STATIONS. */
+const LINK_LOCALS = ["fe80::ff:fe00:1", "fe80::ff:fe00:2", "fe80::ff:fe00:3"];
 const NOBODY_V4 = ["0.0.0.0", "224.0.0.1", "255.255.255.255"];
 const NOBODY_V6 = ["::", "ff02::1", "ff02::1:ff00:2"];
 
@@ -47,6 +49,7 @@ function endpointSpec(modes: ForwardingMode[]) {
 			...place,
 			kind,
 			mode: fc.constant(mode),
+			security: fc.constantFrom<PortSecurity>("none", "none", "mac", "mac,ip"),
 			network: isIpvlan(mode) ? fc.constantFrom(3, 3, 3, 4) : fc.constantFrom(1, 1, 1, 2),
 			mac: fc.constantFrom(...(isIpvlan(mode) ? SHARED_MACS : STATIONS)),
 		}),
@@ -55,6 +58,7 @@ function endpointSpec(modes: ForwardingMode[]) {
 
 const hostSpec = fc.record({
 	...place,
+	security: fc.constant("none" as const),
 	kind: fc.constant("host" as const),
 	mode: fc.constant("bridge" as const),
 	network: fc.constant(0),
@@ -69,17 +73,27 @@ const addressV4 = fc.oneof(
 );
 const addressV6 = fc.oneof(
 	{ weight: 6, arbitrary: fc.constantFrom(...HOSTS_V6) },
+	{ weight: 2, arbitrary: fc.constantFrom(...LINK_LOCALS) },
 	{ weight: 1, arbitrary: fc.constantFrom(...NOBODY_V6) },
+	{ weight: 1, arbitrary: fc.constant("::") },
 );
-const packetV4 = fc.tuple(addressV4, addressV4).map((addresses) => ipv4(...addresses));
+const ports = fc.option(fc.constantFrom<[number, number]>([68, 67], [68, 67], [67, 68], [1000, 53]), {
+	nil: undefined,
+});
+const packetV4 = fc.tuple(addressV4, addressV4, ports).map((parts) => ipv4(...parts));
 const packetArp = fc.tuple(addressV4, addressV4).map((addresses) => arp(...addresses));
 const packetV6 = fc
 	.record({
 		source: addressV6,
 		destination: addressV6,
-		nextHeader: fc.constantFrom(58, 58, 58, 17, 0),
-		icmpType: fc.constantFrom(135, 135, 136, 128),
+		nextHeader: fc.constantFrom(58, 58, 58, 58, 58, 17, 0),
+		icmpType: fc.constantFrom(135, 135, 135, 136, 136, 128, 131, 133, 134, 137, 143),
 		target: addressV6,
+		extensions: fc.oneof(
+			{ weight: 6, arbitrary: fc.constant<number[]>([]) },
+			{ weight: 1, arbitrary: fc.array(fc.constantFrom<number>(0, 43, 44, 60), { maxLength: 9 }) },
+		),
+		option: fc.constantFrom(undefined, 1, 2, 3),
 	})
 	.map(({ source, destination, ...rest }) => ipv6(source, destination, rest));
 const packetOther = fc
@@ -152,6 +166,8 @@ const frameSpec = fc.record({
 	),
 	offload,
 	filler: fc.integer({ min: 0, max: 255 }),
+	/** Names itself where the packet has a place for its sender's MAC. */
+	isHonest: fc.boolean(),
 	/** Counts through the stations of the segment that the frame is aimed at: one is `OWN`. */
 	station: fc.nat(),
 });
@@ -159,7 +175,9 @@ export type FrameSpec = typeof frameSpec extends fc.Arbitrary<infer T> ? T : nev
 
 /** A frame from `dst` on; `own` is the MAC for `OWN`. */
 export function frameBytes(spec: FrameSpec, tags: Tag[], own: string): number[] {
-	const { ethertype, bytes } = spec.packet;
+	const { ethertype, linkAddressAt } = spec.packet;
+	const bytes = [...spec.packet.bytes];
+	if (spec.isHonest && linkAddressAt !== undefined) bytes.splice(linkAddressAt, 6, ...macBytes(own));
 	const macs = [spec.dst, spec.src].flatMap((mac) => [...macBytes(mac === OWN ? own : mac)]);
 	const filler = Array.from(
 		{ length: Math.max(0, spec.payloadBytes - bytes.length) },

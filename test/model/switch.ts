@@ -7,10 +7,20 @@
  * may mix them. A frame is bytes; what the kernel says about it besides is its virtio_net_hdr (linux/virtio_net.h) and,
  * on an uplink, the outer VLAN tag that the kernel took off.
  */
-import type { ForwardingMode } from "../../src/host/types.js";
+import type { ForwardingMode, PortSecurity } from "../../src/host/types.js";
 import { AddressBook, packetOf } from "./addresses.js";
+import { isSpoofed } from "./security.js";
 
-export type DropReason = "port_down" | "runt" | "offload" | "source" | "vlan" | "hairpin" | "unknown" | "giant";
+export type DropReason =
+	| "port_down"
+	| "runt"
+	| "offload"
+	| "source"
+	| "spoofed"
+	| "vlan"
+	| "hairpin"
+	| "unknown"
+	| "giant";
 
 export interface ModelTag {
 	tpid: number;
@@ -28,6 +38,7 @@ export interface ModelPort {
 	/** `aa:bb:cc:dd:ee:ff`: one of its own in the segment, but the ipvlan endpoints of a network share one. */
 	mac: string;
 	mtuBytes: number;
+	security: PortSecurity;
 }
 
 export interface ModelSegment {
@@ -212,6 +223,8 @@ export class SwitchModel {
 		// behind a priority tag, once the wire has padded it.
 		if (TPIDS.includes(be16(inner.bytes, 12)) && segment.uplink && segment.tags.length === 0) return "vlan";
 		const priority = isPriority ? tag.tci & 0xf000 : 0;
+		const owner = (address: string) => this.#addresses.owner(port.segment, address);
+		if (isSpoofed(ingress, port, inner.bytes, owner)) return "spoofed";
 		if (isIpvlan(port)) {
 			// Stricter than the kernel: the shared address is the only one, answers to another would be lost.
 			if (source !== port.mac) return "source";

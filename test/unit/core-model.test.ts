@@ -17,7 +17,7 @@ import {
 	ipNumbers,
 	macNumbers,
 } from "../../src/core/engine.js";
-import type { ForwardingMode } from "../../src/host/types.js";
+import type { ForwardingMode, PortSecurity } from "../../src/host/types.js";
 import { addressOf } from "../model/addresses.js";
 import { type FrameSpec, frameBytes, PARENT_MAC, type Story, story } from "../model/random.js";
 import { type ModelFrame, type ModelPort, type ModelTag, type Offload, SwitchModel } from "../model/switch.js";
@@ -36,6 +36,12 @@ const MODES: Record<ForwardingMode, number> = {
 	"ipvlan-vepa": abi.MODE_IPVLAN_VEPA,
 };
 
+const SECURITY: Record<PortSecurity, number> = {
+	none: 0,
+	mac: abi.FLAG_SECURE_MAC,
+	"mac,ip": abi.FLAG_SECURE_MAC | abi.FLAG_SECURE_IP,
+};
+
 function offloadBytes(o: Offload): number[] {
 	const u16 = (value: number): number[] => [value & 0xff, value >> 8];
 	return [o.flags, o.gsoType, ...[o.headerBytes, o.gsoSize, o.csumStart, o.csumOffset].flatMap(u16)];
@@ -49,6 +55,10 @@ function kernelTag({ tpid, pcp = 0, dei = 0, vid }: Tag): { tpid: number; tci: n
 }
 
 const isIpvlan = (port: ModelPort): boolean => port.mode.startsWith("ipvlan");
+/** Only these are given addresses by the control plane. */
+const hasAddresses = (port: ModelPort): boolean => isIpvlan(port) || port.security === "mac,ip";
+
+const UPLINK = { kind: "uplink", mode: "bridge", segment: 0, network: 0, mac: PARENT_MAC, security: "none" } as const;
 
 /** Core and model, built and driven alike. */
 class Pair {
@@ -84,6 +94,7 @@ class Pair {
 		const isTaken = neighbours.some((port) => !isIpvlan(port) && !isIpvlan(spec) && port.mac === spec.mac);
 		assert.is(number === 0, isTaken);
 		if (!number) return;
+		this.engine.core.portSecure(number, SECURITY[spec.security]);
 		this.model.ports.set(number, { ...spec });
 		this.#freed.delete(number);
 		this.received.delete(number);
@@ -129,7 +140,7 @@ class Pair {
 	}
 
 	assign({ port: count, address }: Story["assigned"][number]): void {
-		const port = this.#pick(count, isIpvlan);
+		const port = this.#pick(count, hasAddresses);
 		if (port === undefined) return;
 		const [a, b, c, d] = ipNumbers(address);
 		const isNew = this.engine.core.ipAdd(this.model.ports.get(port)!.segment, a, b, c, d, port) === 1;
@@ -251,7 +262,7 @@ for (const [name, file] of [
 			new Uint8Array(memory.buffer).fill(0);
 			const pair = new Pair(new Engine(module, memory, LIMITS));
 			for (const mtuBytes of uplinkMtus) {
-				pair.addPort({ kind: "uplink", mode: "bridge", segment: 0, network: 0, mac: PARENT_MAC, mtuBytes });
+				pair.addPort({ ...UPLINK, mtuBytes });
 			}
 			for (const { uplink, tags } of segments) pair.addSegment(uplink, tags);
 			for (const station of stations) pair.addStation(station);

@@ -23,7 +23,7 @@ options("knows macvlan and ipvlan", () => {
 	refuses(() => parseDriver("MACVLAN"), "network driver MACVLAN is not known; use -d macvlan or -d ipvlan");
 });
 
-const DEFAULTS = { mode: "bridge", sources: [], shareParent: false };
+const DEFAULTS = { mode: "bridge", sources: [], shareParent: false, security: "none" };
 for (const [given, expected] of [
 	[{}, {}],
 	[{ parent: "eth0.50" }, { parent: "eth0.50" }],
@@ -39,6 +39,9 @@ for (const [given, expected] of [
 	],
 	[{ vlan_protocol: "802.1ad" }, { vlanProtocol: "802.1ad" }],
 	[{ vlan_protocol: "802.1q" }, { vlanProtocol: "802.1Q" }],
+	[{ port_security: "none" }, {}],
+	[{ port_security: "mac" }, { security: "mac" }],
+	[{ port_security: "mac,ip" }, { security: "mac,ip" }],
 	[{ share_parent: "true" }, { shareParent: true }],
 	[{ share_parent: "1" }, { shareParent: true }],
 	[{ share_parent: "False" }, {}],
@@ -93,6 +96,7 @@ for (const [given, message] of [
 	[{ ipvlan_mode: "l2" }, 'driver option "ipvlan_mode" is for -d ipvlan, not for -d macvlan'],
 	[{ ipvlan_flag: "vepa" }, 'driver option "ipvlan_flag" is for -d ipvlan, not for -d macvlan'],
 	[{ share_parent: "yes" }, 'driver-opt "share_parent" is not a valid bool: "yes"; use true or false'],
+	[{ port_security: "ip" }, 'driver-opt "port_security" must be none, mac or mac,ip, received: "ip"'],
 	[{ share_parent: "" }, 'driver-opt "share_parent" is not a valid bool: ""; use true or false'],
 	[mtu("67"), MTU("67")],
 	[mtu("65536"), MTU("65536")],
