@@ -24,20 +24,23 @@ address.writeUInt16LE(libc.AF_PACKET, 0);
 address.writeInt32LE(libc.ifNameToIndex(ifname), 4);
 libc.bind(socket, address, ifname);
 
-const frame = Buffer.alloc(FRAME_BYTES);
+// One large buffer: V8 keeps small ones in its own heap and moves them, which the kernel would not know.
+const MESSAGES_BYTES = MESSAGES * MMSGHDR_BYTES;
+const IOVEC_BYTES = 16;
+const memory = Buffer.alloc(MESSAGES_BYTES + IOVEC_BYTES + FRAME_BYTES);
+const at = libc.addressOf(memory);
+
+const frame = memory.subarray(MESSAGES_BYTES + IOVEC_BYTES);
 Buffer.from(target.replaceAll(":", ""), "hex").copy(frame, 0);
 Buffer.from("020000000099", "hex").copy(frame, 6);
 frame.writeUInt16BE(ETHERTYPE_EXPERIMENT, 12);
 
-const iovec = Buffer.alloc(16);
-iovec.writeBigUInt64LE(BigInt(libc.addressOf(frame)), 0);
-iovec.writeBigUInt64LE(BigInt(FRAME_BYTES), 8);
-const messages = Buffer.alloc(MESSAGES * MMSGHDR_BYTES);
+memory.writeBigUInt64LE(BigInt(at + MESSAGES_BYTES + IOVEC_BYTES), MESSAGES_BYTES);
+memory.writeBigUInt64LE(BigInt(FRAME_BYTES), MESSAGES_BYTES + 8);
 for (let i = 0; i < MESSAGES; i++) {
-	messages.writeBigUInt64LE(BigInt(libc.addressOf(iovec)), i * MMSGHDR_BYTES + 16);
-	messages.writeBigUInt64LE(1n, i * MMSGHDR_BYTES + 24);
+	memory.writeBigUInt64LE(BigInt(at + MESSAGES_BYTES), i * MMSGHDR_BYTES + 16);
+	memory.writeBigUInt64LE(1n, i * MMSGHDR_BYTES + 24);
 }
-const at = libc.addressOf(messages);
 
 await sleep(10);
 const endMs = performance.now() + Number(seconds) * 1000;
