@@ -1,13 +1,13 @@
 /**
- * Turns records into kernel objects and datapath objects, and back: uplinks, segments, the host's interfaces on VLANs,
- * and endpoints. Knows nothing of names, addresses in use, or the store.
+ * Turns records into kernel objects and objects of the switch, and back: uplinks, segments, the host's interfaces on
+ * VLANs, and endpoints. Knows nothing of names, addresses in use, or the store.
  *
  * A segment can be lowered (its ports closed, devices left alone) and raised again at any time; that is how a daemon
  * finds its devices after a restart, and how a parent that was deleted and made again is taken back into use.
  *
  * Every method must be called from the queue (queue.ts).
  */
-import type { Datapath, EndpointPortSpec } from "../host/types.js";
+import type { Segment as Domain, Port, Switch } from "../lib/index.js";
 import type { Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { locateTap, type TapPlace } from "../tap/tap.js";
@@ -15,7 +15,7 @@ import { VlaneError } from "./errors.js";
 import { keepDevice, openEndpointInterface, openHostInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { parseDriverOptions } from "./options.js";
-import { adaptPort, allowSources, disallowSources, openPort } from "./ports.js";
+import { adaptPort, allowSources, type Device, disallowSources, openPort } from "./ports.js";
 import { createSandboxInterface, deleteSandboxInterface, isSandbox, openSandboxInterface } from "./sandbox.js";
 import {
 	type Attached,
@@ -44,7 +44,7 @@ export class Fabric {
 
 	/** @param netlink socket in the host's namespace */
 	constructor(
-		readonly datapath: Datapath,
+		readonly datapath: Switch,
 		readonly netlink: Rtnetlink,
 		readonly log: Log,
 	) {
@@ -74,7 +74,7 @@ export class Fabric {
 			undo.add(() => {
 				segment.networks.delete(network.id);
 			});
-			if (shared) await allowSources(this.datapath, joined);
+			if (shared) await allowSources(joined);
 			else await this.#raise(segment, !restored);
 		});
 		this.#joined.set(network.id, joined);
@@ -95,7 +95,7 @@ export class Fabric {
 		this.#joined.delete(network.id);
 		if (segment.networks.size > 1) {
 			segment.networks.delete(network.id);
-			await disallowSources(this.datapath, joined);
+			await disallowSources(joined);
 			return;
 		}
 		const host = segment.raised?.host;
@@ -145,7 +145,7 @@ export class Fabric {
 		try {
 			keepDevice(attached.open.fd, false);
 		} finally {
-			await this.datapath.removePort(attached.open.port);
+			await attached.open.port.remove();
 		}
 	}
 
@@ -204,7 +204,7 @@ export class Fabric {
 	 * A port failed for good.
 	 * @returns the endpoint to release, when its namespace is gone
 	 */
-	async portFailed(port: number, errnoName: string): Promise<EndpointRecord | undefined> {
+	async portFailed(port: Port, errnoName: string): Promise<EndpointRecord | undefined> {
 		for (const attached of this.#attached.values()) {
 			if (attached.open?.port !== port) continue;
 			const { endpoint, joined } = attached;
@@ -267,7 +267,7 @@ export class Fabric {
 		if (link.mtuBytes === uplink.mtuBytes && carrier === uplink.carrier) return;
 		const { mtuBytes } = link;
 		this.log.info("parent has changed", { link: link.name, mtuBytes, carrier });
-		if (mtuBytes !== uplink.mtuBytes) await this.datapath.setMtu(uplink.port, mtuBytes);
+		if (mtuBytes !== uplink.mtuBytes) await uplink.port.setMtu(mtuBytes);
 		Object.assign(uplink, { mtuBytes, carrier });
 		for (const segment of segments) {
 			const { host } = segment.raised ?? {};
@@ -283,7 +283,7 @@ export class Fabric {
 
 	async #adapt(open: OpenPort, mtuBytes: number, carrier: boolean): Promise<void> {
 		try {
-			await adaptPort(this.datapath, open, mtuBytes, carrier);
+			await adaptPort(open, mtuBytes, carrier);
 		} catch (error) {
 			this.log.warn("interface does not follow its parent", { error: messageOf(error) });
 		}
@@ -309,17 +309,17 @@ export class Fabric {
 		};
 		await withUndo(async (undo) => {
 			const { parent, hostIfname, promiscuous } = segment;
-			const uplink = parent ? ((await attempt(() => this.#acquire(parent, promiscuous))) ?? null) : null;
+			const uplink = parent ? await attempt(() => this.#acquire(parent, promiscuous)) : undefined;
 			if (uplink) undo.add(() => this.#uplinks.release(uplink, promiscuous));
-			const number = await this.datapath.addSegment({ uplink: uplink?.port ?? null, tags: parent?.vlans ?? [] });
-			undo.add(() => this.datapath.removeSegment(number));
-			segment.raised = { number, uplink };
+			const domain = await this.datapath.addSegment({ uplink: uplink?.port, tags: parent?.vlans });
+			undo.add(() => domain.remove());
+			segment.raised = { domain, uplink };
 			undo.add(() => {
 				segment.raised = undefined;
 			});
-			for (const joined of segment.networks.values()) await attempt(() => allowSources(this.datapath, joined));
+			for (const joined of segment.networks.values()) await attempt(() => allowSources(joined));
 			if (!uplink || !hostIfname) return;
-			segment.raised.host = await attempt(() => this.#openHost(segment, hostIfname, number, uplink));
+			segment.raised.host = await attempt(() => this.#openHost(segment, hostIfname, domain, uplink));
 		});
 	}
 
@@ -331,11 +331,11 @@ export class Fabric {
 		return this.#uplinks.acquire(link, promiscuous);
 	}
 
-	async #openHost(segment: Segment, ifname: string, number: number, { mac }: Uplink): Promise<OpenPort> {
+	async #openHost(segment: Segment, ifname: string, domain: Domain, { mac }: Uplink): Promise<OpenPort> {
 		const mtuBytes = segmentMtuBytes(segment);
 		const fd = openHostInterface(this.netlink, { ifname, mac, mtuBytes, persist: segment.persistent });
-		const spec = { kind: "host", fd, name: ifname, mac, mtuBytes, segment: number } as const;
-		return openPort(this.datapath, spec, segmentCarrier(segment));
+		const device = { fd, name: ifname, mac, mtuBytes, segment: domain, host: true };
+		return openPort(this.datapath, device, segmentCarrier(segment));
 	}
 
 	/** Closes the segment's ports; the devices stay if they are persistent. */
@@ -343,13 +343,13 @@ export class Fabric {
 		const { raised } = segment;
 		if (!raised) return;
 		for (const attached of segment.endpoints) {
-			if (attached.open) await this.datapath.removePort(attached.open.port);
+			if (attached.open) await attached.open.port.remove();
 			attached.open = undefined;
 		}
-		if (raised.host) await this.datapath.removePort(raised.host.port);
-		for (const joined of segment.networks.values()) await disallowSources(this.datapath, joined);
+		if (raised.host) await raised.host.port.remove();
+		for (const joined of segment.networks.values()) await disallowSources(joined);
 		segment.raised = undefined;
-		await this.datapath.removeSegment(raised.number);
+		await raised.domain.remove();
 		if (raised.uplink) await this.#uplinks.release(raised.uplink, segment.promiscuous);
 	}
 
@@ -378,15 +378,15 @@ export class Fabric {
 		const fd = sandboxed
 			? sandboxed(this.netlink, endpoint)
 			: openEndpointInterface(targetPath(endpoint.target), { ...endpoint, sharesMac, persist: persistent });
-		const spec: EndpointPortSpec = {
-			...{ kind: "endpoint", fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
-			...{ segment: raised.number, network: network.number, mode: options.mode },
+		const device: Device = {
+			...{ fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
+			...{ segment: raised.domain, network: network.number, mode: options.mode },
 			addresses: addressesOf(endpoint),
 			security: options.security,
 		};
 		await withUndo(async (undo) => {
-			const open = await openPort(this.datapath, spec, segmentCarrier(segment));
-			undo.add(() => this.datapath.removePort(open.port));
+			const open = await openPort(this.datapath, device, segmentCarrier(segment));
+			undo.add(() => open.port.remove());
 			if (raised.uplink && usesFilter(segment)) this.#uplinks.addMac(raised.uplink, mac);
 			attached.open = open;
 		});

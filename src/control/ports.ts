@@ -1,21 +1,24 @@
-/** Devices of ours on the datapath: given to it, and kept in step with their parent; and what source mode lets in. */
-import type { Datapath, PortSpec } from "../host/types.js";
+/** Devices of ours on the switch: given to it, and kept in step with their parent; and what source mode lets in. */
+import type { FdPortOptions, Switch } from "../lib/index.js";
 import { close } from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
 import { adjustDevice, passCarrier } from "./interface.js";
 import type { Joined, OpenPort } from "./segment.js";
 
+/** A port of ours: its device has an address and an MTU, and it is in a segment. */
+export type Device = Omit<FdPortOptions, "type"> & Required<Pick<FdPortOptions, "mac" | "mtuBytes" | "segment">>;
+
 /**
- * Gives a device to the datapath, which owns `fd` once it has taken it; it is closed when that fails.
- * @throws SysError, Error of the datapath
+ * Gives a device to the switch, which owns `fd` once it has taken it; it is closed when that fails.
+ * @throws SysError, Error of the switch
  */
-export async function openPort(datapath: Datapath, spec: PortSpec, carrier: boolean): Promise<OpenPort> {
-	const { fd, mac, mtuBytes } = spec;
+export async function openPort(datapath: Switch, device: Device, carrier: boolean): Promise<OpenPort> {
+	const { fd, mac, mtuBytes } = device;
 	try {
 		passCarrier(fd, carrier);
 		// For a device that was there already, and has missed what happened meanwhile.
 		adjustDevice(fd, { mac, mtuBytes });
-		return { fd, port: await datapath.addPort(spec), mtuBytes, carrier };
+		return { fd, port: await datapath.addPort({ type: "fd", ...device }), mtuBytes, carrier };
 	} catch (error) {
 		close(fd);
 		throw error;
@@ -23,11 +26,11 @@ export async function openPort(datapath: Datapath, spec: PortSpec, carrier: bool
 }
 
 /** Passes MTU and carrier of the parent on to a device. @throws SysError */
-export async function adaptPort(datapath: Datapath, open: OpenPort, mtuBytes: number, carrier: boolean): Promise<void> {
+export async function adaptPort(open: OpenPort, mtuBytes: number, carrier: boolean): Promise<void> {
 	if (carrier !== open.carrier) passCarrier(open.fd, carrier);
 	if (mtuBytes !== open.mtuBytes) {
 		adjustDevice(open.fd, { mtuBytes });
-		await datapath.setMtu(open.port, mtuBytes);
+		await open.port.setMtu(mtuBytes);
 	}
 	Object.assign(open, { mtuBytes, carrier });
 }
@@ -36,17 +39,17 @@ export async function adaptPort(datapath: Datapath, open: OpenPort, mtuBytes: nu
  * Lets a network in source mode receive from its sources, once its segment is raised.
  * @throws VlaneError conflict when another network on the segment receives from one of them
  */
-export async function allowSources(datapath: Datapath, { network, options, segment }: Joined): Promise<void> {
+export async function allowSources({ network, options, segment }: Joined): Promise<void> {
 	for (const { network: other, options: theirs } of segment.networks.values()) {
 		const taken = other === network ? undefined : options.sources.find((mac) => theirs.sources.includes(mac));
 		if (taken) throw new VlaneError("conflict", `network ${other.name} receives from source ${taken} already`);
 	}
 	if (!segment.raised) return;
-	for (const mac of options.sources) await datapath.allowSource(segment.raised.number, network.number, mac);
+	for (const mac of options.sources) await segment.raised.domain.allowSource(mac, network.number);
 }
 
 /** Takes back what `allowSources` did. */
-export async function disallowSources(datapath: Datapath, { options, segment }: Joined): Promise<void> {
+export async function disallowSources({ options, segment }: Joined): Promise<void> {
 	if (!segment.raised) return;
-	for (const mac of options.sources) await datapath.disallowSource(segment.raised.number, mac);
+	for (const mac of options.sources) await segment.raised.domain.disallowSource(mac);
 }

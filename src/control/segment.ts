@@ -1,4 +1,5 @@
 /** Segments and what is attached to them, as the fabric remembers them, and what `inspect` says about them. */
+import type { Segment as Domain, Port } from "../lib/index.js";
 import type { Link } from "../netlink/link.js";
 import { isValidIfname } from "./interface.js";
 import type { DriverOptions } from "./options.js";
@@ -9,10 +10,10 @@ import { hasCarrier, type Uplink } from "./uplinks.js";
 /** Layer-3 MTU where there is no parent to take it from (RFC 894). */
 const MTU_BYTES_DEFAULT = 1500;
 
-/** A descriptor that the datapath owns, the number it has there, and what its device was told last. */
+/** A descriptor that the switch owns, its port there, and what its device was told last. */
 export interface OpenPort {
 	readonly fd: number;
-	readonly port: number;
+	readonly port: Port;
 	mtuBytes: number;
 	carrier: boolean;
 }
@@ -30,7 +31,7 @@ export interface Segment {
 	/** Whether its devices outlive the daemon: not before the network is on disk. */
 	persistent: boolean;
 	/** Present while it is raised. */
-	raised?: { number: number; uplink: Uplink | null; host?: OpenPort };
+	raised?: { domain: Domain; uplink: Uplink | undefined; host?: OpenPort };
 	/** Why it does not reach the wire or the host; empty when it does. */
 	problem: string;
 }

@@ -2,7 +2,7 @@
  * Raw sockets on parent links, one per link, shared by every segment on it. The link itself is never changed: what its
  * receive filter has to let through is asked for by memberships of our socket, and forgotten with it.
  */
-import type { Datapath } from "../host/types.js";
+import type { Port, Switch } from "../lib/index.js";
 import type { Link } from "../netlink/link.js";
 import { addUnicastMac, dropUnicastMac, openPacketSocket, setPromiscuous } from "../raw/packet.js";
 import { close } from "../sys/libc.js";
@@ -10,7 +10,7 @@ import { close } from "../sys/libc.js";
 export interface Uplink {
 	readonly link: string;
 	readonly fd: number;
-	readonly port: number;
+	readonly port: Port;
 	readonly ifindex: number;
 	readonly mac: string;
 	/** As of the last look at the link, as is `carrier`: up, and something is connected to it. */
@@ -31,7 +31,7 @@ export function hasCarrier({ up, carrier }: Link): boolean {
 export class Uplinks {
 	readonly #byLink = new Map<string, Uplink>();
 
-	constructor(readonly datapath: Datapath) {}
+	constructor(readonly datapath: Switch) {}
 
 	get(link: string): Uplink | undefined {
 		return this.#byLink.get(link);
@@ -84,7 +84,7 @@ export class Uplinks {
 		const socket = openPacketSocket({ link: link.name, promiscuous: false });
 		try {
 			const { fd, mac, mtuBytes } = socket;
-			const port = await this.datapath.addPort({ kind: "uplink", fd, name: link.name, mac, mtuBytes });
+			const port = await this.datapath.addPort({ type: "fd", fd, name: link.name, mac, mtuBytes });
 			const counts = { users: 0, promiscuousUsers: 0 };
 			const uplink = { link: link.name, port, ...socket, carrier: hasCarrier(link), ...counts };
 			this.#byLink.set(link.name, uplink);
@@ -97,6 +97,6 @@ export class Uplinks {
 
 	async #close(uplink: Uplink): Promise<void> {
 		this.#byLink.delete(uplink.link);
-		await this.datapath.removePort(uplink.port);
+		await uplink.port.remove();
 	}
 }

@@ -17,7 +17,7 @@ import { restore } from "../control/restore.js";
 import { loadState } from "../control/state.js";
 import { Driver } from "../docker/driver.js";
 import { pluginCalls } from "../docker/plugin.js";
-import { type RunningDatapath, startDatapath } from "../host/datapath.js";
+import { createSwitch, type Port, type Switch } from "../lib/index.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
@@ -62,7 +62,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		closers.push(() => store.close());
 		const poller = new FdPoller();
 		closers.push(() => poller.close());
-		const datapath = await startDatapath({ onFatal: (error) => stopped.fail(error) });
+		const datapath = await createSwitch({
+			onFatal: (error) => stopped.fail(error),
+			onPortError: (port, errnoName) => runLogged(queue, log, () => portFailed(port, errnoName)),
+		});
 		closers.push(() => datapath.close());
 		const netlink = new Rtnetlink();
 		closers.push(() => netlink.close());
@@ -82,8 +85,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 			await containers.ended(target);
 		};
 
+		const portFailed = async (port: Port, errnoName: string) => {
+			const lost = await fabric.portFailed(port, errnoName);
+			if (lost) await endpoints.release(lost);
+		};
+
 		await queue.run(() => restore(context, endpoints, containers));
-		closers.push(watchKernel(context, endpoints, queue, poller, datapath));
+		closers.push(watchKernel(context, endpoints, queue, poller));
 		const driver = new Driver(context, networks, endpoints);
 		const info = describe(datapath, stateDir);
 		const table = routes({ networks, endpoints, containers, queue, info, ports: () => datapath.stats() });
@@ -157,20 +165,8 @@ function waitForStop() {
 	};
 }
 
-/** Follows links and ports that fail; returns how to stop. */
-function watchKernel(
-	{ fabric, log }: Context,
-	endpoints: Endpoints,
-	queue: Queue,
-	poller: FdPoller,
-	datapath: RunningDatapath,
-): () => void {
-	datapath.onPortError((port, errnoName) => {
-		runLogged(queue, log, async () => {
-			const lost = await fabric.portFailed(port, errnoName);
-			if (lost) await endpoints.release(lost);
-		});
-	});
+/** Follows links; returns how to stop. */
+function watchKernel({ fabric, log }: Context, endpoints: Endpoints, queue: Queue, poller: FdPoller): () => void {
 	const stop = watchLinks(poller, (event) => {
 		if (event.type === "resync") return runLogged(queue, log, () => fabric.ensureUplinks());
 		if (event.type === "del") endpoints.linkLeft(event.link.name);
@@ -186,7 +182,7 @@ function runLogged(queue: Queue, log: Log, task: () => Promise<void>): void {
 	queue.run(task).catch((error: unknown) => log.error(messageOf(error)));
 }
 
-function describe(datapath: RunningDatapath, stateDir: string): () => object {
+function describe(datapath: Switch, stateDir: string): () => object {
 	// package.json is three directories above dist/src/daemon.
 	const file = new URL("../../../package.json", import.meta.url);
 	const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };

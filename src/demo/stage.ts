@@ -6,7 +6,7 @@
  *                                              +- lan0.50     one interface for each VLAN of the LAN
  *                                              +- lan0.60
  *
- * The router's VLAN interfaces are made by a datapath of our own, as the kernel may have no 802.1Q.
+ * The router's VLAN interfaces are made by a switch of our own, as the kernel may have no 802.1Q.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
@@ -22,7 +22,7 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type RunningDatapath, startDatapath } from "../host/datapath.js";
+import { createSwitch, type Port, type Switch } from "../lib/index.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { openPacketSocket } from "../raw/packet.js";
 import { close } from "../sys/libc.js";
@@ -47,9 +47,9 @@ export class Stage {
 	readonly #host = newNetns();
 	readonly #router = newNetns();
 	readonly #environment: NodeJS.ProcessEnv;
-	#lan: RunningDatapath | undefined;
+	#lan: Switch | undefined;
 	#daemon: ChildProcess | undefined;
-	#uplink = 0;
+	#uplink: Port | undefined;
 
 	constructor() {
 		const tools = makeTools(join(this.#directory, "bin"));
@@ -73,9 +73,9 @@ export class Stage {
 			netlink.close();
 		});
 		this.#inRouter("lan0", gateways);
-		this.#lan = await startDatapath();
+		this.#lan = await createSwitch();
 		const lan0 = openPacketSocket({ link: "lan0", netnsFd: this.#router, promiscuous: true });
-		this.#uplink = await this.#lan.addPort({ kind: "uplink", name: "lan0", ...lan0 });
+		this.#uplink = await this.#lan.addPort({ type: "fd", name: "lan0", ...lan0 });
 	}
 
 	/** A VLAN interface of the router. */
@@ -84,8 +84,8 @@ export class Stage {
 		const { fd } = openTap({ name, netnsFd: this.#router, persist: false });
 		const mac = `02:00:5e:00:${(vid >> 8).toString(16).padStart(2, "0")}:${(vid & 255).toString(16).padStart(2, "0")}`;
 		this.#inRouter(name, gateways, mac);
-		const segment = await this.#lan!.addSegment({ uplink: this.#uplink, tags: [{ tpid: 0x8100, vid }] });
-		await this.#lan!.addPort({ kind: "host", name, fd, mac, mtuBytes: 1500, segment });
+		const segment = await this.#lan!.addSegment({ uplink: this.#uplink, tags: [vid] });
+		await this.#lan!.addPort({ type: "fd", name, fd, mac, segment, host: true });
 	}
 
 	#inRouter(name: string, addresses: string[], mac?: string): void {

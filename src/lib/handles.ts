@@ -5,8 +5,10 @@ import type { CapturedFrame } from "../pcap/format.js";
 /** What the handles ask of their switch. */
 export interface Owner {
 	removePort(port: Port): Promise<void>;
+	setMtu(port: Port, mtuBytes: number): Promise<void>;
 	removeSegment(segment: Segment): Promise<void>;
 	allowSource(segment: Segment, network: number, mac: string): Promise<void>;
+	disallowSource(segment: Segment, mac: string): Promise<void>;
 	statsOf(port: Port): PortStats;
 	send(port: Port, frames: CapturedFrame[]): Promise<void>;
 }
@@ -34,6 +36,11 @@ export class Segment {
 		return this.#owner.allowSource(this, network, mac);
 	}
 
+	/** Takes back `allowSource`. */
+	disallowSource(mac: string): Promise<void> {
+		return this.#owner.disallowSource(this, mac);
+	}
+
 	/**
 	 * Removes the segment.
 	 * @throws Error while it has ports
@@ -56,8 +63,15 @@ export class Port {
 		readonly name: string,
 		/** Its MAC address. */
 		readonly mac: string,
+		/** `uplink`: it carries segments. Else it is in one, as an `endpoint` or as the `host`'s own port. */
+		readonly kind: PortStats["kind"],
 	) {
 		this.owner = owner;
+	}
+
+	/** Changes the largest layer-3 packet in bytes that the port takes, tags not counted. Its device is left as it is. */
+	setMtu(mtuBytes: number): Promise<void> {
+		return this.owner.setMtu(this, mtuBytes);
 	}
 
 	/** Frames and bytes since the port was added, and dropped frames by reason. */

@@ -5,6 +5,7 @@
 import * as abi from "../../assembly/abi.js";
 import { type RunningDatapath, startDatapath } from "../host/datapath.js";
 import { BATCH_FRAMES_MAX, OfflineDatapath } from "../host/offline.js";
+import type { RingKind } from "../host/ring.js";
 import type { Datapath, PortSpec, SegmentSpec } from "../host/types.js";
 import type { CapturedFrame } from "../pcap/format.js";
 import { close } from "../sys/libc.js";
@@ -35,6 +36,8 @@ interface Moving extends Arrival {
 
 export interface Mover {
 	readonly datapath: Datapath;
+	/** What drives it; `none` offline. */
+	readonly ring: RingKind | "none";
 	/** Adds a port whose frames go to `sink`; with a descriptor in `spec` they go there instead. */
 	addPort(spec: PortSpec, sink: Sink): Promise<number>;
 	removePort(port: number): Promise<void>;
@@ -47,6 +50,7 @@ export interface Mover {
 /** Forwards in the caller's thread, and learns. */
 export class OfflineMover implements Mover {
 	readonly datapath = new OfflineDatapath();
+	readonly ring = "none";
 	readonly #learning = new Learning(this.datapath);
 	readonly #sinks = new Map<number, Sink>();
 	#learns = false;
@@ -117,6 +121,10 @@ export class LiveMover implements Mover {
 
 	private constructor(readonly datapath: RunningDatapath) {}
 
+	get ring(): RingKind {
+		return this.datapath.ring;
+	}
+
 	/** @throws SysError when the ring that is asked for is not there */
 	static async start({ ring, onFatal }: SwitchOptions): Promise<LiveMover> {
 		return new LiveMover(await startDatapath({ mode: ring, onFatal }));
@@ -127,14 +135,14 @@ export class LiveMover implements Mover {
 			spec.fd < 0
 				? new Channel(spec.name, this.#poller, (bytes) => sink({ bytes, timeNs: nowNs(), originalBytes: bytes.length }))
 				: undefined;
-		const fd = channel?.fd ?? spec.fd;
+		if (!channel) return this.datapath.addPort(spec);
 		try {
-			const port = await this.datapath.addPort({ ...spec, fd });
-			if (channel) this.#channels.set(port, channel);
+			const port = await this.datapath.addPort({ ...spec, fd: channel.fd });
+			this.#channels.set(port, channel);
 			return port;
 		} catch (error) {
-			channel?.close();
-			close(fd);
+			channel.close();
+			close(channel.fd);
 			throw error;
 		}
 	}

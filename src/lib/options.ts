@@ -1,5 +1,5 @@
 /** What a program says about switches, segments and ports. */
-import type { ForwardingMode, VlanTag } from "../host/types.js";
+import type { ForwardingMode, PortSecurity, VlanTag } from "../host/types.js";
 import type { CapturedFrame } from "../pcap/format.js";
 import type { CaptureFormat } from "../pcap/write.js";
 import type { Port, Segment } from "./handles.js";
@@ -39,8 +39,9 @@ interface PortBase {
 	/** `aa:bb:cc:dd:ee:ff`. Default: a locally administered one, 02:76:6c:..., different for each port of a process. */
 	mac?: string;
 	/**
-	 * Largest layer-3 packet in bytes that the port takes, tags not counted: 68..65535. Default: the link's for `raw`,
-	 * 1500 for `tap`, and 65535 for `memory` and `pcap`, because captures have super-frames.
+	 * Largest layer-3 packet in bytes that the port takes, tags not counted: 68..65535, for `fd` what its device has.
+	 * Default: the link's for `raw`, 1500 for `tap` and `fd`, and 65535 for `memory` and `pcap`, because captures have
+	 * super-frames.
 	 */
 	mtuBytes?: number;
 	/** Where the port belongs. Absent: it is an uplink, which carries the segments that name it. */
@@ -49,8 +50,10 @@ interface PortBase {
 	network?: number;
 	/** In a segment: how its frames are forwarded. Default `bridge`. */
 	mode?: ForwardingMode;
-	/** In a segment, with mode `ipvlan-*`: its IP addresses, without prefix length. */
+	/** In a segment, with mode `ipvlan-*` or security `mac,ip`: its IP addresses, without prefix length. */
 	addresses?: string[];
+	/** In a segment: which source addresses it may send from. Others are dropped as `spoofed`. Default `none`: any. */
+	security?: PortSecurity;
 	/** In a segment: true for the host's own port, which talks to the uplink only. */
 	host?: boolean;
 }
@@ -81,7 +84,8 @@ export interface TapPortOptions extends PortBase {
 }
 
 /** A raw socket on an Ethernet link, always an uplink. Live only; needs CAP_NET_RAW. */
-export interface RawPortOptions extends Omit<PortBase, "segment" | "network" | "mode" | "addresses" | "host" | "mac"> {
+export interface RawPortOptions
+	extends Omit<PortBase, "segment" | "network" | "mode" | "addresses" | "security" | "host" | "mac"> {
 	type: "raw";
 	/** Name of the link. */
 	ifname: string;
@@ -91,5 +95,16 @@ export interface RawPortOptions extends Omit<PortBase, "segment" | "network" | "
 	promiscuous?: boolean;
 }
 
+/**
+ * A descriptor that the program has opened: a TAP with IFF_VNET_HDR, a packet socket with PACKET_VNET_HDR and
+ * PACKET_AUXDATA, or a socket whose messages are frames behind a `struct virtio_net_hdr` of 10 bytes. It does not
+ * block. Live only. The switch owns it once it has the port, and closes it with the port.
+ */
+export interface FdPortOptions extends PortBase {
+	type: "fd";
+	/** The descriptor. */
+	fd: number;
+}
+
 /** What `addPort` takes; `type` tells them apart. */
-export type PortOptions = MemoryPortOptions | PcapPortOptions | TapPortOptions | RawPortOptions;
+export type PortOptions = MemoryPortOptions | PcapPortOptions | TapPortOptions | RawPortOptions | FdPortOptions;

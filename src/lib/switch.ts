@@ -1,10 +1,11 @@
 /**
- * A switch for programs: `createSwitch` and what it answers. It is a thin layer over the datapath that the daemon uses
- * (src/host); names, defaults, files and frames of the program itself are what it adds.
+ * A switch for programs, the daemon among them: `createSwitch` and what it answers. It is a thin layer over the
+ * datapath (src/host); handles, names, defaults, files and frames of the program itself are what it adds.
  */
 import type { PortSpec, PortStats } from "../host/types.js";
 import type { CapturedFrame } from "../pcap/format.js";
 import { CaptureWriter } from "../pcap/write.js";
+import { close } from "../sys/libc.js";
 import { checkTags, specOf } from "./checks.js";
 import { openRawDevice, openTapDevice } from "./device.js";
 import { MemoryPort, type Owner, Port, Segment } from "./handles.js";
@@ -39,6 +40,8 @@ export class Switch {
 		removePort: (port) => this.#removePort(port),
 		removeSegment: (segment) => this.#removeSegment(segment),
 		allowSource: ({ number }, network, mac) => this.#mover.datapath.allowSource(number, network, mac),
+		disallowSource: ({ number }, mac) => this.#mover.datapath.disallowSource(number, mac),
+		setMtu: ({ number }, mtuBytes) => this.#mover.datapath.setMtu(number, mtuBytes),
 		statsOf: (port) => this.#statsOf(port),
 		send: (port, frames) => this.#send(port, frames),
 	};
@@ -53,6 +56,11 @@ export class Switch {
 		});
 	}
 
+	/** What moves the frames of a live switch: io_uring, or poll(2) with plain reads and writes. Offline: `none`. */
+	get ring(): "io_uring" | "poll" | "none" {
+		return this.#mover.ring;
+	}
+
 	/**
 	 * Adds a segment: by itself it connects nothing, its ports are added to it.
 	 * @throws RangeError for tags that 802.1Q does not have; TypeError for an uplink that is none of this switch, and for
@@ -63,7 +71,7 @@ export class Switch {
 		const checked = checkTags(tags);
 		if (uplink && this.#ports.get(uplink.number) !== uplink)
 			throw new TypeError(`port "${uplink.name}" is not a port of this switch`);
-		if (uplink && this.#statsOf(uplink).kind !== "uplink")
+		if (uplink && uplink.kind !== "uplink")
 			throw new TypeError(`port "${uplink.name}" is in a segment: it can not be an uplink`);
 		if (!uplink && checked.length > 0) throw new TypeError("a segment without uplink has no tags");
 		const number = await this.#mover.addSegment({ uplink: uplink?.number ?? null, tags: checked }, learning);
@@ -102,8 +110,12 @@ export class Switch {
 			return port;
 		}
 		if (this.#offline) throw new TypeError(`port "${spec.name}": an offline switch has no ${options.type} ports`);
+		if (options.type === "fd") return this.#add(Port, spec, () => {});
 		const device = options.type === "tap" ? openTapDevice(options, spec.mac, spec.mtuBytes) : openRawDevice(options);
-		return this.#add(Port, { ...spec, ...device }, () => {});
+		return this.#add(Port, { ...spec, ...device }, () => {}).catch((error) => {
+			close(device.fd);
+			throw error;
+		});
 	}
 
 	/**
@@ -151,12 +163,12 @@ export class Switch {
 	}
 
 	async #add<P extends Port>(
-		kind: new (owner: Owner, number: number, name: string, mac: string) => P,
+		make: new (owner: Owner, number: number, name: string, mac: string, kind: PortSpec["kind"]) => P,
 		spec: PortSpec,
 		sink: Sink,
 	): Promise<P> {
 		const number = await this.#mover.addPort(spec, sink);
-		const port = new kind(this.#owner, number, spec.name, spec.mac);
+		const port = new make(this.#owner, number, spec.name, spec.mac, spec.kind);
 		this.#ports.set(number, port);
 		return port;
 	}

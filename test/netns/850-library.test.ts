@@ -13,9 +13,13 @@ import {
 	type Switch,
 	type SwitchOptions,
 } from "../../src/lib/index.js";
+import { close } from "../../src/sys/libc.js";
+import { openNetns } from "../../src/sys/netns.js";
+import { openTap } from "../../src/tap/tap.js";
 import { BROADCAST, decodeFrame, makeFrame, TPID_CTAG } from "../support/frames.js";
 import { testOrSkip } from "../support/needs.js";
 import { Namespace } from "../support/netns.js";
+import { send } from "../support/sender.js";
 import { eventually } from "../support/site.js";
 
 const NEED = { root: true, tun: true, tools: ["ip", "ping"], kernel: ["veth"] };
@@ -143,6 +147,26 @@ for (const ring of ["io_uring", "poll"] as const) {
 		},
 	);
 }
+
+testOrSkip(tests, "a descriptor of the program's own becomes a port and is closed with it", NEED, async () => {
+	const ns = quiet("one");
+	const lan = await start({});
+	const segment = await lan.addSegment();
+	const heard: string[] = [];
+	const onFrame = ({ bytes }: CapturedFrame) => heard.push(Buffer.from(bytes).toString("latin1", 14));
+	await lan.addPort({ type: "memory", mac: MACS[1], segment, onFrame });
+	const netnsFd = openNetns(ns.path);
+	const { fd } = openTap({ name: "t0", netnsFd, persist: false });
+	close(netnsFd);
+	const taken = await lan.addPort({ type: "fd", fd, mac: MACS[1], segment }).catch((error: Error) => error.message);
+	assert.is(taken, `port "fd": MAC ${MACS[1]} is already in use on this VLAN`);
+	const port = await lan.addPort({ type: "fd", fd, mac: MACS[0], segment });
+	ns.must(["ip", "link", "set", "t0", "address", MACS[0]!, "up"]);
+	send(ns, "t0", [makeFrame({ dst: MACS[1]!, src: MACS[0]!, ethertype: 0x88b5, payload: Buffer.from("hello") })]);
+	await eventually("the frame is heard", () => heard.includes("hello"));
+	await port.remove();
+	assert.is(ns.run(["ip", "link", "show", "t0"]).status, 1, "the TAP went with its descriptor");
+});
 
 testOrSkip(tests, "what fails leaves nothing; a device that is deleted is told of", NEED, async () => {
 	const ns = quiet("one");

@@ -126,6 +126,28 @@ library("a segment that learns floods the unknown, follows stations that move, o
 	assert.equal(desk.lan.stats(), []);
 });
 
+library("MTUs and allowed sources change while frames pass", async () => {
+	const desk = await Desk.open();
+	const uplink = await desk.port("up");
+	const segment = await desk.lan.addSegment({ uplink });
+	const one = await desk.port("one", segment, STATIONS[0]);
+	await one.setMtu(45);
+	await uplink.send(frame(one.mac, STATIONS[3]!));
+	assert.equal([desk.took(), one.stats().drops], ["", { giant: 1 }]);
+	await one.setMtu(46);
+	await uplink.send(frame(one.mac, STATIONS[3]!));
+	assert.is(desk.took(), "one");
+	const listener = { type: "memory", name: "two", segment, mac: STATIONS[1], network: 2, mode: "source" } as const;
+	await desk.lan.addPort({ ...listener, onFrame: () => desk.seen.push("two") });
+	await segment.allowSource(STATIONS[3]!, 2);
+	await uplink.send(frame(one.mac, STATIONS[3]!));
+	assert.is(desk.took(), "one two");
+	await segment.disallowSource(STATIONS[3]!);
+	await uplink.send(frame(one.mac, STATIONS[3]!));
+	assert.is(desk.took(), "one");
+	assert.equal([uplink.kind, one.kind, desk.lan.ring], ["uplink", "endpoint", "none"]);
+});
+
 library("learning agrees with a bridge in five lines", async () => {
 	const step = fc.record({ port: fc.nat(3), src: fc.nat(5), dst: fc.nat(6) });
 	const mac = (n: number) => (n === 6 ? BROADCAST : `02:00:00:00:00:0${n + 1}`);
