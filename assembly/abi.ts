@@ -42,7 +42,10 @@ export const HEADER_BATCHES = 96; // u64, live: batches forwarded, for the mean 
 export const HEADER_IPS = 104;
 export const HEADER_IPS_CAPACITY = 108;
 export const HEADER_IPS_COUNT = 112; // live: entries in the IP database
-export const HEADER_BYTES = 128;
+export const HEADER_CAPTURE = 116; // the capture ring; 0: none
+export const HEADER_CAPTURE_BYTES = 120; // size of its data, a power of two
+export const HEADER_BATCH_SIZES = 128; // 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames
+export const HEADER_BYTES = 256;
 
 export const RING_BYTES = 65536;
 export const SQES_BYTES = 65536;
@@ -65,12 +68,15 @@ export const PORT_READS = 28; // u32, reads of the current burst not yet complet
 export const PORT_ASKED = 32; // u32, size of the current burst
 export const PORT_GOT = 36; // u32, frames that it brought
 export const PORT_LEARNED = 44; // u32, addresses in the IP database that the endpoint added by using them
+export const PORT_SNAP_BYTES = 48; // u32, written by the capture's reader: bytes to record of each frame; 0: none
 export const PORT_ERROR = 40; // i32, errno that ended reception for good; 0 while the port works
 export const PORT_RX_FRAMES = 64; // u64 counters from here on
 export const PORT_RX_BYTES = 72;
 export const PORT_TX_FRAMES = 80;
 export const PORT_TX_BYTES = 88;
 export const PORT_DROPS = 96; // u64 per DROP_* reason
+export const PORT_RX_OFFLOADS = 240; // frames received that still have to be cut into segments
+export const PORT_CAPTURE_LOST = 248; // frames that the capture ring had no room for
 
 export const KIND_NONE = 0;
 export const KIND_ENDPOINT = 1;
@@ -111,6 +117,25 @@ export const DROP_TX_TOO_BIG = 12;
 export const DROP_TX_ERROR = 13;
 export const DROP_SPOOFED = 14; // at the ingress port
 export const DROP_REASONS = 15;
+export const BATCH_SIZES = 11; // counters at HEADER_BATCH_SIZES
+
+// ---- Capture ring: one writer (the core), one reader (any thread). Positions are bytes, only ever grow, and wrap at
+// 2^32; records are whole, their sizes multiples of 8, and one for port 0 fills up the end.
+export const CAPTURE_ON = 0; // u32, written by the reader: 0: no port is captured
+export const CAPTURE_TAIL = 4; // u32, the writer's position
+export const CAPTURE_CLOCK = 8; // u64, ns since 1970, written before each batch by who calls the core
+export const CAPTURE_HEAD = 64; // u32, the reader's position
+export const CAPTURE_DATA = 128;
+export const CAPTURED_SIZE = 0; // u32, bytes to the next record
+export const CAPTURED_PORT = 4; // u16
+export const CAPTURED_SENT = 6; // u8, 1: to be sent by the port; 0: received through it
+export const CAPTURED_VERDICT = 7; // u8, reason why a received frame was dropped; CAPTURED_PASSED: it was not
+export const CAPTURED_LENGTH = 8; // u32, bytes of the frame in this record
+export const CAPTURED_ORIGINAL = 12; // u32, bytes that the frame has
+export const CAPTURED_TIME = 16; // u64
+export const CAPTURED_BYTES = 24; // the frame begins here, its tags as on the wire
+export const CAPTURED_PASSED = 255;
+export const SNAP_BYTES_MIN = 64;
 
 // ---- Segment record.
 export const SEGMENT_BYTES = 32;

@@ -22,13 +22,14 @@
  */
 import {
   DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_SPOOFED, DROP_UNKNOWN, DROP_VLAN,
-  ETHERTYPE_PAUSE, FDB_SOURCE, FLAG_CLOSING, FLAG_SECURE_IP, FLAG_SECURE_MAC, HEADER, HEADER_BATCHES, KIND_ENDPOINT,
-  KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE, MODE_IPVLAN, MODE_IPVLAN_PRIVATE, MODE_IPVLAN_VEPA, MODE_SOURCE,
-  MODE_VEPA, PORT_BYTES, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT,
-  PORT_RX_BYTES, PORT_RX_FRAMES, PORT_SEGMENT, PORT_TABLE, RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD,
-  SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK,
-  SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
+  ETHERTYPE_PAUSE, FDB_SOURCE, FLAG_CLOSING, FLAG_SECURE_IP, FLAG_SECURE_MAC, HEADER, HEADER_BATCHES,
+  HEADER_BATCH_SIZES, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE, MODE_IPVLAN, MODE_IPVLAN_PRIVATE,
+  MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC,
+  PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES, PORT_RX_OFFLOADS, PORT_SEGMENT, PORT_TABLE,
+  RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TAG0,
+  SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
 } from "./abi";
+import { captureForwarded, capturePublish, captureReceived, isCapturing } from "./capture";
 import { destination, ETHERNET_BYTES, isGroup, isOffloadValid, isTpid, source, typeOf, vnetOf } from "./frame";
 import { ipLearn, ipLookup } from "./ipdb";
 import { fdbLookup } from "./macfdb";
@@ -47,17 +48,33 @@ let wasGiant: bool = false;
 export function forwardBatch(): void {
   if (rxPending() == 0) return;
   store<u64>(HEADER, load<u64>(HEADER, HEADER_BATCHES) + 1, HEADER_BATCHES);
+  countBatch(rxPending());
+  const capturing = isCapturing();
   while (rxPending() != 0 && txRoom() > portsLive) {
     const at = rxShift();
     const slot = <u32>load<u16>(at, RX_SLOT);
     const before = txTail;
-    const port = portAt(<u32>load<u16>(at, RX_PORT));
-    const reason = receive(port, slot, load<u32>(at, RX_LENGTH), load<u32>(at, RX_TAG));
+    const number = <u32>load<u16>(at, RX_PORT);
+    const port = portAt(number);
+    const bytes = load<u32>(at, RX_LENGTH);
+    const tag = load<u32>(at, RX_TAG);
+    const record = capturing ? captureReceived(number, slot, bytes, tag) : 0;
+    const reason = receive(port, slot, bytes, tag);
+    if (capturing) captureForwarded(record, reason, before);
     if (reason >= 0) countDrop(port, reason);
     const copies = txTail - before;
     if (copies) slotHold(slot, copies);
     else slotFree(slot);
   }
+  if (capturing) capturePublish();
+}
+
+/** Counts a batch of `frames` by the power of two below. */
+// @ts-ignore: decorator
+@inline
+function countBatch(frames: u32): void {
+  const at = <usize>(HEADER + HEADER_BATCH_SIZES) + (<usize>(31 - clz(frames)) << 3);
+  store<u64>(at, load<u64>(at) + 1);
 }
 
 /** Classifies one frame and hands it on; answers a drop reason, or -1. */
@@ -75,7 +92,12 @@ function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
   if (bytes < ETHERNET_BYTES) return DROP_RUNT;
   let inBand = isTpid(typeOf(frame));
   if (inBand && bytes < ETHERNET_BYTES + TAG_BYTES) return DROP_RUNT;
-  if (load<u16>(vnetOf(frame)) && !isOffloadValid(vnetOf(frame), bytes)) return DROP_OFFLOAD;
+  if (load<u16>(vnetOf(frame))) {
+    if (!isOffloadValid(vnetOf(frame), bytes)) return DROP_OFFLOAD;
+    if (load<u8>(vnetOf(frame), VNET_GSO_TYPE)) {
+      store<u64>(port, load<u64>(port, PORT_RX_OFFLOADS) + 1, PORT_RX_OFFLOADS);
+    }
+  }
   const src = source(frame);
   if (isGroup(src) || src == 0) return DROP_SOURCE;
 

@@ -22,6 +22,7 @@ export {
   portAdd, portClose, portFree, portSecure, portSetMtu, segmentAdd, segmentRemove, sourceAdd, sourceRemove, stationPort,
 } from "./ports";
 export { batchDone, batchForward, batchPrepare } from "./batch";
+export { captureInit } from "./capture";
 export { rxPending, slotsFree, txPending } from "./queues";
 export { controlArm, portStart, pump, ringInit } from "./ring";
 

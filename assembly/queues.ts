@@ -144,6 +144,13 @@ export function txShift(): usize {
   return tx + <usize>((txHead++ & txMask) * TX_BYTES);
 }
 
+/** The descriptor that was queued as the `count`th, as `txTail` counts; it has not been shifted yet. */
+// @ts-ignore: decorator
+@inline
+export function txDescriptor(count: u32): usize {
+  return tx + <usize>((count & txMask) * TX_BYTES);
+}
+
 // ---- For the batch interface, which uses the queues from their beginnings.
 
 /** Both queues are empty: they begin at their first descriptor. */

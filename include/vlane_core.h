@@ -41,7 +41,10 @@
 #define VLANE_HEADER_IPS 104
 #define VLANE_HEADER_IPS_CAPACITY 108
 #define VLANE_HEADER_IPS_COUNT 112 /* live: entries in the IP database */
-#define VLANE_HEADER_BYTES 128
+#define VLANE_HEADER_CAPTURE 116 /* the capture ring; 0: none */
+#define VLANE_HEADER_CAPTURE_BYTES 120 /* size of its data, a power of two */
+#define VLANE_HEADER_BATCH_SIZES 128 /* 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames */
+#define VLANE_HEADER_BYTES 256
 
 #define VLANE_RING_BYTES 65536
 #define VLANE_SQES_BYTES 65536
@@ -64,12 +67,15 @@
 #define VLANE_PORT_ASKED 32 /* u32, size of the current burst */
 #define VLANE_PORT_GOT 36 /* u32, frames that it brought */
 #define VLANE_PORT_LEARNED 44 /* u32, addresses in the IP database that the endpoint added by using them */
+#define VLANE_PORT_SNAP_BYTES 48 /* u32, written by the capture's reader: bytes to record of each frame; 0: none */
 #define VLANE_PORT_ERROR 40 /* i32, errno that ended reception for good; 0 while the port works */
 #define VLANE_PORT_RX_FRAMES 64 /* u64 counters from here on */
 #define VLANE_PORT_RX_BYTES 72
 #define VLANE_PORT_TX_FRAMES 80
 #define VLANE_PORT_TX_BYTES 88
 #define VLANE_PORT_DROPS 96 /* u64 per DROP_* reason */
+#define VLANE_PORT_RX_OFFLOADS 240 /* frames received that still have to be cut into segments */
+#define VLANE_PORT_CAPTURE_LOST 248 /* frames that the capture ring had no room for */
 
 #define VLANE_KIND_NONE 0
 #define VLANE_KIND_ENDPOINT 1
@@ -109,6 +115,25 @@
 #define VLANE_DROP_TX_ERROR 13
 #define VLANE_DROP_SPOOFED 14 /* at the ingress port */
 #define VLANE_DROP_REASONS 15
+#define VLANE_BATCH_SIZES 11 /* counters at HEADER_BATCH_SIZES */
+
+/* Capture ring: one writer (the core), one reader (any thread). Positions are bytes, only ever grow, and wrap at
+ * 2^32; records are whole, their sizes multiples of 8, and one for port 0 fills up the end. */
+#define VLANE_CAPTURE_ON 0 /* u32, written by the reader: 0: no port is captured */
+#define VLANE_CAPTURE_TAIL 4 /* u32, the writer's position */
+#define VLANE_CAPTURE_CLOCK 8 /* u64, ns since 1970, written before each batch by who calls the core */
+#define VLANE_CAPTURE_HEAD 64 /* u32, the reader's position */
+#define VLANE_CAPTURE_DATA 128
+#define VLANE_CAPTURED_SIZE 0 /* u32, bytes to the next record */
+#define VLANE_CAPTURED_PORT 4 /* u16 */
+#define VLANE_CAPTURED_SENT 6 /* u8, 1: to be sent by the port; 0: received through it */
+#define VLANE_CAPTURED_VERDICT 7 /* u8, reason why a received frame was dropped; CAPTURED_PASSED: it was not */
+#define VLANE_CAPTURED_LENGTH 8 /* u32, bytes of the frame in this record */
+#define VLANE_CAPTURED_ORIGINAL 12 /* u32, bytes that the frame has */
+#define VLANE_CAPTURED_TIME 16 /* u64 */
+#define VLANE_CAPTURED_BYTES 24 /* the frame begins here, its tags as on the wire */
+#define VLANE_CAPTURED_PASSED 255
+#define VLANE_SNAP_BYTES_MIN 64
 
 /* Segment record. */
 #define VLANE_SEGMENT_BYTES 32
@@ -239,7 +264,11 @@ struct vlane_header {
 	uint32_t ips;
 	uint32_t ips_capacity;
 	uint32_t ips_count; /* live: entries in the IP database */
-	uint8_t reserved_116[12];
+	uint32_t capture; /* the capture ring; 0: none */
+	uint32_t capture_bytes; /* size of its data, a power of two */
+	uint8_t reserved_124[4];
+	uint8_t batch_sizes[88]; /* 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames */
+	uint8_t reserved_216[40];
 };
 
 /* HEADER_PORTS + number * VLANE_PORT_BYTES. */
@@ -259,13 +288,17 @@ struct vlane_port {
 	uint32_t got; /* frames that it brought */
 	int32_t error; /* errno that ended reception for good; 0 while the port works */
 	uint32_t learned; /* addresses in the IP database that the endpoint added by using them */
-	uint8_t reserved_48[16];
+	uint32_t snap_bytes; /* written by the capture's reader: bytes to record of each frame; 0: none */
+	uint8_t reserved_52[12];
 	uint64_t rx_frames; /* counters from here on */
 	uint64_t rx_bytes;
 	uint64_t tx_frames;
 	uint64_t tx_bytes;
 	uint64_t drops[VLANE_DROP_REASONS]; /* one for each DROP_* reason */
-	uint8_t reserved_216[296];
+	uint8_t reserved_216[24];
+	uint64_t rx_offloads; /* frames received that still have to be cut into segments */
+	uint64_t capture_lost; /* frames that the capture ring had no room for */
+	uint8_t reserved_256[256];
 };
 
 /* HEADER_SEGMENTS + number * VLANE_SEGMENT_BYTES. */
@@ -408,6 +441,9 @@ uint32_t vlane_batchForward(uint32_t count);
 /* Puts a free slot into each of the first `count` RX descriptors; answers how many there were. */
 uint32_t vlane_batchPrepare(uint32_t count);
 
+/* Gives the core a zeroed region for the capture ring: CAPTURE_DATA + `bytes`, a power of two; behind all others. */
+void vlane_captureInit(uint32_t address, uint32_t bytes);
+
 uint32_t vlane_rxPending(void);
 
 uint32_t vlane_slotsFree(void);
@@ -466,6 +502,7 @@ void vlane_ringInit(uint32_t base_low, uint32_t base_high, uint32_t sq_head_offs
 	X(void, batchDone, (void), ()) \
 	X(uint32_t, batchForward, (uint32_t count), (count)) \
 	X(uint32_t, batchPrepare, (uint32_t count), (count)) \
+	X(void, captureInit, (uint32_t address, uint32_t bytes), (address, bytes)) \
 	X(uint32_t, rxPending, (void), ()) \
 	X(uint32_t, slotsFree, (void), ()) \
 	X(uint32_t, txPending, (void), ()) \

@@ -1,4 +1,5 @@
 /** Reading counters out of the core's memory, from any thread, without disturbing the datapath. */
+import ipaddr from "ipaddr.js";
 import * as abi from "../../assembly/abi.js";
 
 /** Names of the DROP_* reasons, in the order of their numbers. */
@@ -25,8 +26,27 @@ export interface PortCounters {
 	rxBytes: number;
 	txFrames: number;
 	txBytes: number;
+	/** Frames received that offloads have left whole: up to 64 KiB, to be cut into segments by who sends them. */
+	rxOffloads: number;
 	/** Non-zero reasons only. */
 	drops: Record<string, number>;
+}
+
+/** A station, or an address that a network in source mode allows. */
+export interface FdbEntry {
+	segment: number;
+	mac: string;
+	/** Port of the station, or number of the network that allows it. */
+	value: number;
+	isSource: boolean;
+}
+
+/** Where an ipvlan endpoint's address is. */
+export interface IpEntry {
+	segment: number;
+	address: string;
+	port: number;
+	isLearned: boolean;
 }
 
 export class Counters {
@@ -50,6 +70,7 @@ export class Counters {
 			rxBytes: u64(abi.PORT_RX_BYTES),
 			txFrames: u64(abi.PORT_TX_FRAMES),
 			txBytes: u64(abi.PORT_TX_BYTES),
+			rxOffloads: u64(abi.PORT_RX_OFFLOADS),
 			drops,
 		};
 	}
@@ -58,4 +79,55 @@ export class Counters {
 	batches(): number {
 		return Number(this.#view.getBigUint64(abi.HEADER + abi.HEADER_BATCHES, true));
 	}
+
+	/** How many batches had 1, 2 to 3, 4 to 7, ... frames. */
+	batchSizes(): number[] {
+		const at = abi.HEADER + abi.HEADER_BATCH_SIZES;
+		return Array.from({ length: abi.BATCH_SIZES }, (_, index) => Number(this.#view.getBigUint64(at + index * 8, true)));
+	}
+
+	/** The forwarding database in no order. It may change meanwhile: an entry that moves is seen twice or not at all. */
+	fdb(): FdbEntry[] {
+		const { at, capacity } = this.#region(abi.HEADER_FDB, abi.HEADER_FDB_CAPACITY);
+		const found: FdbEntry[] = [];
+		for (let entry = at; entry < at + capacity * abi.FDB_ENTRY_BYTES; entry += abi.FDB_ENTRY_BYTES) {
+			const fid = this.#view.getUint16(entry + 6, true);
+			if (fid === 0) continue;
+			const mac = Array.from({ length: 6 }, (_, index) => hex(this.#view.getUint8(entry + index))).join(":");
+			const isSource = (fid & abi.FDB_SOURCE) !== 0;
+			found.push({ segment: fid & ~abi.FDB_SOURCE, mac, value: this.#view.getUint32(entry + 8, true), isSource });
+		}
+		return found;
+	}
+
+	/** The IP database in no order, as `fdb`. */
+	ips(): IpEntry[] {
+		const { at, capacity } = this.#region(abi.HEADER_IPS, abi.HEADER_IPS_CAPACITY);
+		const found: IpEntry[] = [];
+		if (this.#view.getUint32(abi.HEADER + abi.HEADER_IPS_COUNT, true) === 0) return found;
+		for (let entry = at; entry < at + capacity * abi.IP_ENTRY_BYTES; entry += abi.IP_ENTRY_BYTES) {
+			const segment = this.#view.getUint32(entry + 16, true);
+			if (segment === 0) continue;
+			const bytes = Array.from({ length: 16 }, (_, index) => this.#view.getUint8(entry + index));
+			const value = this.#view.getUint32(entry + 20, true);
+			const isLearned = (value & abi.IP_LEARNED) !== 0;
+			found.push({ segment, address: addressText(bytes), port: value & 0xffff, isLearned });
+		}
+		return found;
+	}
+
+	#region(field: number, capacityField: number): { at: number; capacity: number } {
+		const u32 = (offset: number) => this.#view.getUint32(abi.HEADER + offset, true);
+		return { at: u32(field), capacity: u32(capacityField) };
+	}
+}
+
+function hex(byte: number): string {
+	return byte.toString(16).padStart(2, "0");
+}
+
+/** IPv4 stands as ::ffff:a.b.c.d. */
+function addressText(bytes: number[]): string {
+	const address = new ipaddr.IPv6(bytes);
+	return address.isIPv4MappedAddress() ? address.toIPv4Address().toString() : address.toString();
 }

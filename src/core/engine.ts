@@ -1,7 +1,7 @@
 /**
  * The packet core in this process: its memory, its instance, and typed access to what lies in between.
  *
- * Together with counters.ts and softring.ts this is the only TypeScript that touches WebAssembly memory. Offsets come
+ * Together with counters.ts, capturering.ts and softring.ts this is the only TypeScript that touches WebAssembly memory. Offsets come
  * from assembly/abi.ts, the same file that the core is compiled from.
  */
 import { readFileSync } from "node:fs";
@@ -10,6 +10,7 @@ import { instantiateSync } from "@assemblyscript/loader";
 import ipaddr from "ipaddr.js";
 import * as abi from "../../assembly/abi.js";
 import { addressOf } from "../sys/libc.js";
+import { wallClockNs } from "./clock.js";
 
 /** The core's functions (assembly/index.ts). Numbers only; booleans are 0 or 1. */
 export interface CoreExports {
@@ -45,6 +46,7 @@ export interface CoreExports {
 		cqTail: number,
 		cqes: number,
 	): void;
+	captureInit(address: number, bytes: number): void;
 	controlArm(): void;
 	pump(): number;
 	batchPrepare(count: number): number;
@@ -74,6 +76,8 @@ export interface CoreLimits {
 	fdbCapacity: number;
 	/** Frame buffers of 68 KiB; memory is taken from the system only as they are used. At most 65535. */
 	slotsMax: number;
+	/** Data of the capture ring, a power of two; absent: nothing can be captured. */
+	captureBytes?: number;
 }
 
 /** 4,094 VLANs on one parent, 4,095 ports and as many stations. */
@@ -84,6 +88,9 @@ export const DEFAULT_LIMITS: CoreLimits = {
 	fdbCapacity: 16384,
 	slotsMax: 512,
 };
+
+/** The daemon's: 130 ms of 1 Gb/s fit in the capture ring, of which pages are taken only once something is captured. */
+export const DAEMON_LIMITS: CoreLimits = { ...DEFAULT_LIMITS, captureBytes: 1 << 24 };
 
 const PAGE_BYTES = 65536;
 
@@ -122,9 +129,9 @@ function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Co
 /** Memory of the right size for `limits`: shared, because counters are read from other threads, and of a fixed size. */
 export function createMemory(module: WebAssembly.Module, limits: CoreLimits): WebAssembly.Memory {
 	const page = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-	const { portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax } = limits;
+	const { portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax, captureBytes } = limits;
 	const bytes = instantiate(module, page).layout(portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax) >>> 0;
-	const pages = Math.ceil(bytes / PAGE_BYTES);
+	const pages = Math.ceil((bytes + (captureBytes ? abi.CAPTURE_DATA + captureBytes : 0)) / PAGE_BYTES);
 	return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
@@ -148,6 +155,8 @@ export class Engine {
 	readonly core: CoreExports;
 	readonly #u8: Uint8Array;
 	readonly #view: DataView;
+	/** Address of the capture ring; 0: none. */
+	readonly #captureRing: number;
 
 	/** `memory` must be fresh (`createMemory`); `limits` the same as it was made for. */
 	constructor(
@@ -156,18 +165,27 @@ export class Engine {
 		limits: CoreLimits,
 	) {
 		this.core = instantiate(module, memory);
-		const { portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax } = limits;
+		const { portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax, captureBytes } = limits;
 		this.core.layout(portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax);
 		if (!this.core.init()) throw new Error("packet core: its memory is too small for the limits");
 		this.#u8 = new Uint8Array(memory.buffer);
 		this.#view = new DataView(memory.buffer);
 		if (this.header(abi.HEADER_ABI_VERSION) !== abi.ABI_VERSION)
 			throw new Error("packet core: other ABI version, rebuild it");
+		if (captureBytes) this.core.captureInit(this.header(abi.HEADER_BYTES_TOTAL), captureBytes);
+		this.#captureRing = this.header(abi.HEADER_CAPTURE);
 	}
 
 	/** Address of byte 0 of the memory in this process. */
 	get address(): number {
 		return addressOf(this.#u8);
+	}
+
+	/** Before each batch: the time of the frames in it, when somebody captures. */
+	stampCapture(): void {
+		const ring = this.#captureRing;
+		if (ring && this.#view.getUint32(ring + abi.CAPTURE_ON, true))
+			this.#view.setBigUint64(ring + abi.CAPTURE_CLOCK, wallClockNs(), true);
 	}
 
 	/** A u32 field of the header. */

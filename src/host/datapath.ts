@@ -6,8 +6,9 @@
  * eventfd is written before the process exits, whichever way it does.
  */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { CaptureRing } from "../core/capturering.js";
 import { Counters } from "../core/counters.js";
-import { compileCore, createMemory, DEFAULT_LIMITS } from "../core/engine.js";
+import { compileCore, createMemory, DAEMON_LIMITS } from "../core/engine.js";
 import { errnoName } from "../sys/errno.js";
 import { close, EFD_CLOEXEC, eventfd, write } from "../sys/libc.js";
 import type { Operation, Reply, WorkerSetup } from "./protocol.js";
@@ -24,8 +25,10 @@ export interface DatapathOptions {
 /** Which ring drives a datapath that `startDatapath` made. */
 export interface RunningDatapath extends Datapath {
 	readonly ring: RingKind;
-	/** Batches forwarded since the start. */
-	batches(): number;
+	/** Counters of the whole switch, and its tables; any thread may read them. */
+	readonly counters: Counters;
+	/** What captures are made of. Whoever reads it is its only reader. */
+	readonly capture: CaptureRing;
 }
 
 /**
@@ -50,7 +53,8 @@ class WorkerDatapath implements RunningDatapath {
 	readonly #port: MessagePort;
 	readonly #eventFd = eventfd(0, EFD_CLOEXEC);
 	readonly #stop = new Int32Array(new SharedArrayBuffer(4));
-	readonly #counters: Counters;
+	readonly counters: Counters;
+	readonly capture: CaptureRing;
 	readonly #pending = new Map<number, Pending>();
 	readonly #specs = new Map<number, PortSpec>();
 	readonly #listeners: ((port: number, errnoName: string) => void)[] = [];
@@ -61,8 +65,9 @@ class WorkerDatapath implements RunningDatapath {
 
 	constructor(options: DatapathOptions) {
 		const module = compileCore();
-		const memory = createMemory(module, DEFAULT_LIMITS);
-		this.#counters = new Counters(memory);
+		const memory = createMemory(module, DAEMON_LIMITS);
+		this.counters = new Counters(memory);
+		this.capture = new CaptureRing(memory);
 		const channel = new MessageChannel();
 		this.#port = channel.port1;
 		const setup: WorkerSetup = {
@@ -166,11 +171,7 @@ class WorkerDatapath implements RunningDatapath {
 	}
 
 	stats(): PortStats[] {
-		return [...this.#specs].map(([port, { name, kind }]) => ({ port, name, kind, ...this.#counters.port(port) }));
-	}
-
-	batches(): number {
-		return this.#counters.batches();
+		return [...this.#specs].map(([port, { name, kind }]) => ({ port, name, kind, ...this.counters.port(port) }));
 	}
 
 	onPortError(listener: (port: number, errnoName: string) => void): void {

@@ -89,6 +89,8 @@ export interface PortStats {
 	/** Frames that left through it, and their bytes. */
 	txFrames: number;
 	txBytes: number;
+	/** Frames that came in whole though they have to leave in segments (TCP or UDP of up to 64 KiB). */
+	rxOffloads: number;
 	drops: Record<string, number>;
 }
 

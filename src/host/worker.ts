@@ -9,7 +9,7 @@
  */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import * as abi from "../../assembly/abi.js";
-import { DEFAULT_LIMITS, Engine } from "../core/engine.js";
+import { DAEMON_LIMITS, Engine } from "../core/engine.js";
 import { close } from "../sys/libc.js";
 import type { Reply, Request, WorkerSetup } from "./protocol.js";
 import { openRing, type Ring } from "./ring.js";
@@ -31,7 +31,7 @@ class Loop {
 
 	constructor(setup: WorkerSetup) {
 		this.#setup = setup;
-		this.#engine = new Engine(setup.module, setup.memory, DEFAULT_LIMITS);
+		this.#engine = new Engine(setup.module, setup.memory, DAEMON_LIMITS);
 		this.#tables = new Tables(this.#engine.core);
 		this.#ring = openRing(this.#engine, setup.mode);
 		this.#ring.setFile(CONTROL_FILE, setup.eventFd);
@@ -44,6 +44,7 @@ class Loop {
 		const { core } = this.#engine;
 		const ring = this.#ring;
 		for (;;) {
+			this.#engine.stampCapture();
 			const todo = core.pump();
 			if (todo & abi.PUMP_CONTROL) {
 				if (Atomics.load(this.#setup.stop, 0)) return this.#shutDown();

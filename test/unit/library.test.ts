@@ -78,6 +78,7 @@ library("without learning macvlan's rules hold: known addresses, the uplink for 
 	assert.is(desk.took(), "");
 	assert.equal(uplink.stats(), {
 		...{ port: uplink.number, name: "up", kind: "uplink", rxFrames: 2, rxBytes: 128, txFrames: 2, txBytes: 128 },
+		rxOffloads: 0,
 		drops: { vlan: 1 },
 	});
 	await desk.lan.close();
