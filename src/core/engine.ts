@@ -1,7 +1,7 @@
 /**
  * The packet core in this process: its memory, its instance, and typed access to what lies in between.
  *
- * Together with counters.ts, capturering.ts and softring.ts this is the only TypeScript that touches WebAssembly memory.
+ * Together with counters.ts, capturering.ts and softring.ts the only TypeScript that touches WebAssembly memory.
  * Offsets come from assembly/abi.ts, the same file that the core is compiled from.
  */
 import { readFileSync } from "node:fs";
