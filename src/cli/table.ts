@@ -81,6 +81,19 @@ const PLUGIN_DIR: FlagSpec = {
 	metavar: "directory",
 	help: `Where Docker looks for drivers (default "${DEFAULT_PLUGIN_DIR}")`,
 };
+const DECLARATION: FlagSpec = {
+	name: "file",
+	short: "f",
+	type: "string",
+	metavar: "file",
+	help: 'Compose file or declaration, "-" for STDIN (default vlane.yaml, compose.yaml or docker-compose.yml)',
+};
+const PROJECT_NAME: FlagSpec = {
+	name: "project-name",
+	short: "p",
+	type: "string",
+	help: "Project name (default: the file's name:, or its directory)",
+};
 const INTERACTIVE: FlagSpec = { name: "interactive", short: "i", type: "bool", help: "Keep STDIN open" };
 const TTY: FlagSpec = { name: "tty", short: "t", type: "bool", help: "Use the terminal (STDIN must be one)" };
 
@@ -269,6 +282,34 @@ export const COMMANDS: CommandSpec[] = [
 			{ name: "force", short: "f", type: "bool", help: "Do not prompt for confirmation" },
 		],
 		load: () => import("./commands/networkprune.js"),
+	},
+	{
+		path: "up",
+		summary: "Make the networks and endpoints that a file declares",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [
+			{ name: "dry-run", type: "bool", help: "Print what would change and change nothing" },
+			DECLARATION,
+			PROJECT_NAME,
+		],
+		load: () => import("./commands/up.js"),
+	},
+	{
+		path: "down",
+		summary: "Remove what vlane up has made",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [DECLARATION, PROJECT_NAME],
+		load: () => import("./commands/down.js"),
+	},
+	{
+		path: "diff",
+		summary: "Show what vlane up would change (exit status 1: something)",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [DECLARATION, PROJECT_NAME],
+		load: () => import("./commands/diff.js"),
 	},
 	{
 		path: "docker install",

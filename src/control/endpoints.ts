@@ -15,7 +15,7 @@ import { isSandboxIfname } from "./sandbox.js";
 import type { CreateContainerBody } from "./schema.js";
 import { segmentKey } from "./segment.js";
 import { isTargetAlive, type Target, targetPath } from "./target.js";
-import type { ApiContainer, EndpointRecord, NetworkRecord } from "./types.js";
+import type { ApiContainer, ApiEndpoint, EndpointRecord, NetworkRecord } from "./types.js";
 import { type Undo, withUndo } from "./undo.js";
 
 /** What the user asked of an endpoint; what is absent is chosen. */
@@ -28,6 +28,7 @@ export interface EndpointWish {
 	driverOpts?: Record<string, string>;
 	gwPriority?: number;
 	aliases?: string[];
+	labels?: Record<string, string>;
 }
 
 /** What requests to connect have in common. */
@@ -123,6 +124,7 @@ export class Endpoints {
 			gwPriority: wish.gwPriority,
 			sysctls: options.sysctls,
 			aliases: wish.aliases,
+			labels: wish.labels,
 		};
 		undo.add(() => this.#settle(endpoint));
 		await fabric.attachEndpoint(network, endpoint, false);
@@ -193,6 +195,21 @@ export class Endpoints {
 			GwPriority: endpoint.gwPriority ?? 0,
 			Aliases: endpoint.aliases ?? [],
 		};
+	}
+
+	/** All endpoints, by the names of their networks and their own. */
+	list(): ApiEndpoint[] {
+		const { state } = this.context;
+		return state.endpoints
+			.all()
+			.map((endpoint) => ({
+				...this.describe(endpoint),
+				Name: endpoint.name,
+				Network: state.networks.get(endpoint.networkId)?.name ?? "",
+				Target: endpoint.target,
+				Labels: endpoint.labels ?? {},
+			}))
+			.sort((left, right) => (`${left.Network}/${left.Name}` < `${right.Network}/${right.Name}` ? -1 : 1));
 	}
 
 	/**

@@ -65,6 +65,7 @@ export const connectBody = z.strictObject({
 	Name: text.optional(),
 	...endpointSettings,
 	Interface: linkName.optional(),
+	Labels: strings.optional(),
 });
 
 /** POST /networks/{ref}/disconnect */

@@ -79,6 +79,7 @@ export interface EndpointRecord {
 	sysctls?: string[];
 	/** Further names in the hosts files of its neighbours. */
 	aliases?: string[];
+	labels?: Record<string, string>;
 }
 
 export interface ContainerRecord {
@@ -175,3 +176,13 @@ export interface ApiContainer {
 		}
 	>;
 }
+
+/** An endpoint with its surroundings, in GET /endpoints. */
+export type ApiEndpoint = ApiContainer["Networks"][string] & {
+	Name: string;
+	/** The network's name. */
+	Network: string;
+	/** As stored: `pid:N`, `netns:/path`, `sandbox:/path`. */
+	Target: string;
+	Labels: Record<string, string>;
+};

@@ -72,6 +72,7 @@ function ok(body: unknown): Answer {
 
 function networkRoutes({ networks, endpoints, containers }: Services): Route[] {
 	return [
+		route("GET", "/endpoints", () => ok(endpoints.list())),
 		route("GET", "/networks", () => ok(networks.list())),
 		route("POST", "/networks/create", async ({ body }) => {
 			const { id } = await networks.create(schema.parseBody(schema.createNetworkBody, body));
@@ -93,6 +94,7 @@ function networkRoutes({ networks, endpoints, containers }: Services): Route[] {
 			const endpoint = await endpoints.connect(network, target, {
 				...wishOf(wish.Name ?? name, wish),
 				ifname: wish.Interface,
+				labels: wish.Labels,
 			});
 			return ok(endpoints.describe(endpoint));
 		}),
