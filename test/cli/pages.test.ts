@@ -1,4 +1,4 @@
-/** What is made of the command table: manual pages, the reference, completion in the shells. */
+/** What is made of the command table: manual pages, and completion in the shells. */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { type FakeDaemon, fakeDaemon, VLANE, vlane } from "./harness.js";
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const MAN = join(ROOT, "dist/man");
 
-const pages = suite("manual pages and reference");
+const pages = suite("manual pages");
 
 pages("a page for each command, and no other", () => {
 	const expected = ["vlane", ...COMMANDS.map(({ path }) => `vlane-${path.replaceAll(" ", "-")}`)];
@@ -35,13 +35,6 @@ testOrSkip(pages, "man renders each without a warning, with summary and flags", 
 	}
 	const root = spawnSync("man", ["--warnings", "-l", "-P", "cat", join(MAN, "vlane.1")], { encoding: "utf8" });
 	assert.equal([root.status, root.stderr], [0, ""]);
-});
-
-pages("docs/reference.md is what the command table says", () => {
-	const { status, stderr } = spawnSync(process.execPath, [join(ROOT, "scripts/reference.mjs"), "--check"], {
-		encoding: "utf8",
-	});
-	assert.is(status, 0, stderr);
 });
 
 pages.run();

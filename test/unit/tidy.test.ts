@@ -154,6 +154,13 @@ tidy("the change log is kept in the form of keepachangelog.com", () => {
 	);
 });
 
+tidy("docs/reference.md is what the command table says", () => {
+	const { status, stderr } = spawnSync(process.execPath, [join(ROOT, "scripts/reference.mjs"), "--check"], {
+		encoding: "utf8",
+	});
+	assert.is(status, 0, stderr);
+});
+
 tidy("the linter and the formatter find nothing", () => {
 	const biome = join(ROOT, "node_modules/@biomejs/biome/bin/biome");
 	const { status, stdout, stderr } = spawnSync(process.execPath, [biome, "check", "--colors=off", "."], {

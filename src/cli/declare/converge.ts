@@ -1,8 +1,8 @@
 /**
  * Convergence: from what is there to what is declared, in steps that can be taken back.
  *
- * What a declaration has made carries Compose's labels, and its own request as a label, so that a later run can tell what
- * has changed and can make it again. Nothing without the project's label is ever touched.
+ * What a declaration has made carries Compose's labels, and its own request as a label, so that a later run can tell
+ * what has changed and can make it again. Nothing without the project's label is ever touched.
  */
 import type { ConnectBody, CreateNetworkBody } from "../../control/schema.js";
 import type { ApiEndpoint, ApiNetwork } from "../../control/types.js";

@@ -4,8 +4,8 @@ const REFERENCE =
 	/\$(?:(?<dollar>\$)|(?<bare>[A-Za-z_]\w*)|\{(?<name>[A-Za-z_]\w*)(?:(?<operator>:?[-?+])(?<word>[^}]*))?\})?/g;
 
 /**
- * Replaces `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `${NAME:?message}`; without the colon, a variable
- * that is empty counts as set. `$$` is a dollar sign.
+ * Replaces `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `${NAME:?message}`; without the colon, a
+ * variable that is empty counts as set. `$$` is a dollar sign.
  * @throws Error for a variable that is not set and has no default, and for what is no reference
  */
 export function interpolate(text: string, variables: NodeJS.ProcessEnv): string {
