@@ -45,6 +45,9 @@ export const GLOBAL_FLAGS: FlagSpec[] = [
 /** Where the daemon listens when nobody says otherwise. */
 export const DEFAULT_SOCKET = "/run/vlane/vlane.sock";
 
+/** Where the daemon keeps its records when nobody says otherwise. */
+export const DEFAULT_STATE_DIR = "/var/lib/vlane";
+
 /** Where Docker Engine looks for drivers first. */
 export const DEFAULT_PLUGIN_DIR = "/run/docker/plugins";
 
@@ -52,7 +55,11 @@ export const DEFAULT_PLUGIN_DIR = "/run/docker/plugins";
 export const DOCKER_SOCKET = "/var/run/docker.sock";
 
 /** Words that only hold other commands. */
-export const GROUPS: Record<string, string> = { docker: "Serve Docker Engine", network: "Manage networks" };
+export const GROUPS: Record<string, string> = {
+	docker: "Serve Docker Engine",
+	network: "Manage networks",
+	state: "Look after the records",
+};
 
 const FILTER: FlagSpec = {
 	name: "filter",
@@ -93,6 +100,12 @@ const PROJECT_NAME: FlagSpec = {
 	short: "p",
 	type: "string",
 	help: "Project name (default: the file's name:, or its directory)",
+};
+const STATE_DIR: FlagSpec = {
+	name: "state-dir",
+	type: "string",
+	metavar: "directory",
+	help: `Where networks are kept (default "${DEFAULT_STATE_DIR}")`,
 };
 const INTERACTIVE: FlagSpec = { name: "interactive", short: "i", type: "bool", help: "Keep STDIN open" };
 const TTY: FlagSpec = { name: "tty", short: "t", type: "bool", help: "Use the terminal (STDIN must be one)" };
@@ -336,6 +349,30 @@ export const COMMANDS: CommandSpec[] = [
 		load: () => import("./commands/dockerstatus.js"),
 	},
 	{
+		path: "state export",
+		summary: "Print the records as JSON",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [STATE_DIR],
+		load: () => import("./commands/stateexport.js"),
+	},
+	{
+		path: "state import",
+		summary: "Fill a state directory with exported records",
+		operands: "FILE|-",
+		args: { min: 1, max: 1 },
+		flags: [{ name: "force", short: "f", type: "bool", help: "Replace the records that are there" }, STATE_DIR],
+		load: () => import("./commands/stateimport.js"),
+	},
+	{
+		path: "state check",
+		summary: "Check that the records are consistent",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [STATE_DIR],
+		load: () => import("./commands/statecheck.js"),
+	},
+	{
 		path: "ports",
 		summary: "Show the switch's ports and their counters",
 		operands: "",
@@ -396,7 +433,7 @@ export const COMMANDS: CommandSpec[] = [
 				help: 'Least important messages shown: debug|info|warn|error (default "info")',
 			},
 			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
-			{ name: "state-dir", type: "string", help: 'Where networks are kept (default "/var/lib/vlane")' },
+			STATE_DIR,
 		],
 		load: () => import("./commands/daemon.js"),
 	},

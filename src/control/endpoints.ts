@@ -111,6 +111,7 @@ export class Endpoints {
 		const endpoint: EndpointRecord = {
 			id: newId(),
 			networkId: network.id,
+			created: new Date().toISOString(),
 			name: wish.name,
 			target: target.text,
 			netnsId: target.netnsId,

@@ -8,8 +8,14 @@ import type { ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js"
 /** Finds the records that have a key; oldest first. */
 export type Lookup<T> = (key: string) => T[];
 
+/** What every record has. */
+interface Row {
+	id: string;
+	created: string;
+}
+
 /** One kind of record: a map by id with its copy in the store. */
-export class Table<T extends { id: string }> {
+export class Table<T extends Row> {
 	readonly #rows = new Map<string, T>();
 	readonly #indexes: Index<T>[] = [];
 
@@ -18,14 +24,15 @@ export class Table<T extends { id: string }> {
 		readonly store: Store,
 		readonly prefix: string,
 	) {
-		for (const { value } of store.list<T>(prefix)) this.#rows.set(value.id, value);
+		const rows = store.list<T>(prefix).map(({ value }) => value);
+		for (const row of rows.sort((a, b) => a.created.localeCompare(b.created))) this.#rows.set(row.id, row);
 	}
 
 	get(id: string): T | undefined {
 		return this.#rows.get(id);
 	}
 
-	/** All records, oldest first as far as they were put in this life of the daemon. */
+	/** All records, oldest first. */
 	all(): T[] {
 		return [...this.#rows.values()];
 	}
@@ -39,17 +46,49 @@ export class Table<T extends { id: string }> {
 	}
 
 	/** Writes the record; it is on disk when the promise resolves. */
-	async put(row: T): Promise<void> {
-		await this.store.put(this.prefix + row.id, row);
+	put(row: T): Promise<void> {
+		return commit(this.store, (changes) => changes.put(this, row));
+	}
+
+	del(id: string): Promise<void> {
+		return commit(this.store, (changes) => changes.del(this, id));
+	}
+
+	/** Makes what is in memory follow what has been written. */
+	set(row: T): void {
 		this.#rows.set(row.id, row);
 		for (const index of this.#indexes) index.add(row);
 	}
 
-	async del(id: string): Promise<void> {
-		await this.store.del(this.prefix + id);
+	/** As `set`. */
+	unset(id: string): void {
 		this.#rows.delete(id);
 		for (const index of this.#indexes) index.remove(id);
 	}
+}
+
+/** Changes of records, perhaps of several kinds, that are written together. */
+export interface Changes {
+	put<T extends Row>(table: Table<T>, row: T): void;
+	del<T extends Row>(table: Table<T>, id: string): void;
+}
+
+/** Writes all changes or none; they are on disk when the promise resolves. @throws VlaneError */
+async function commit(store: Store, fn: (changes: Changes) => void): Promise<void> {
+	const written: (() => void)[] = [];
+	await store.transaction((batch) =>
+		fn({
+			put: (table, row) => {
+				batch.put(table.prefix + row.id, row);
+				written.push(() => table.set(row));
+			},
+			del: (table, id) => {
+				batch.del(table.prefix + id);
+				written.push(() => table.unset(id));
+			},
+		}),
+	);
+	for (const follow of written) follow();
 }
 
 class Index<T extends { id: string }> {
@@ -99,14 +138,19 @@ export interface State {
 	containersOfTarget: Lookup<ContainerRecord>;
 	/** Made once per state directory; endpoints' MAC addresses are derived from it. */
 	hostId: string;
+	/** Writes changes of several records, all or none; they are on disk when the promise resolves. @throws VlaneError */
+	commit(fn: (changes: Changes) => void): Promise<void>;
 }
 
 const HOST_ID_KEY = "meta/hostId";
 
 /** Reads the store; a new one is given its host id. */
 export async function loadState(store: Store): Promise<State> {
-	const hostId = store.get<string>(HOST_ID_KEY) ?? newId();
-	await store.put(HOST_ID_KEY, hostId);
+	let hostId = store.get<string>(HOST_ID_KEY);
+	if (hostId === undefined) {
+		hostId = newId();
+		await store.put(HOST_ID_KEY, hostId);
+	}
 	const networks = new Table<NetworkRecord>(store, "network/");
 	const endpoints = new Table<EndpointRecord>(store, "endpoint/");
 	const containers = new Table<ContainerRecord>(store, "container/");
@@ -123,5 +167,6 @@ export async function loadState(store: Store): Promise<State> {
 		containersNamed: containers.by(({ name }) => name),
 		containersOfTarget: containers.by(({ pid }) => `pid:${pid}`),
 		hostId,
+		commit: (fn) => commit(store, fn),
 	};
 }

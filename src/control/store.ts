@@ -1,7 +1,10 @@
 /** Where the daemon's records outlive it: a small ordered map with atomic, durable writes. Values are JSON. */
 
-/** Version of the records' shape; a store written with a newer one is refused. */
-export const SCHEMA_VERSION = 1;
+/** Version of the records' shape: an older store is migrated when it is opened, a newer one is refused. */
+export const SCHEMA_VERSION = 2;
+
+/** Where a store keeps the version of its records. */
+export const SCHEMA_KEY = "meta/schema";
 
 /** Writes that are made together or not at all. */
 export interface Batch {
@@ -28,6 +31,6 @@ export interface Store {
 	del(key: string): Promise<void>;
 	/** Collects what `fn` writes and makes it one atomic write; nothing is written when `fn` throws. */
 	transaction(fn: (batch: Batch) => void): Promise<void>;
-	/** Waits for pending writes; the directory may be opened again afterwards. */
+	/** The directory may be opened again afterwards. */
 	close(): Promise<void>;
 }

@@ -57,6 +57,7 @@ export interface ParentRef {
 export interface EndpointRecord {
 	id: string; // 64 hex digits
 	networkId: string;
+	created: string; // RFC 3339
 	/** Name of the container or target; unique within the network. */
 	name: string;
 	/** How the network namespace is reached: `pid:N`, `netns:/path`; `sandbox:/path`: see sandbox.ts. */

@@ -87,6 +87,7 @@ export class Driver {
 		await state.endpoints.put({
 			id: EndpointID,
 			networkId: NetworkID,
+			created: new Date().toISOString(),
 			name: EndpointID.slice(0, 12),
 			target: sandboxTarget(""),
 			netnsId: "",

@@ -123,7 +123,8 @@ store("refuses a newer schema and gives the directory back", async ({ stateDir }
 store("says why a directory can not be used", async ({ base }) => {
 	const file = join(base, "file");
 	writeFileSync(file, "");
-	await refuses(openLmdbStore(file), "internal", new RegExp(`^cannot use state directory ${file}: EEXIST`));
+	const notADirectory = "it is not a directory; move it away or give another --state-dir";
+	await refuses(openLmdbStore(file), "internal", new RegExp(`^cannot use state directory ${file}: ${notADirectory}$`));
 	await refuses(openLmdbStore(join(file, "below")), "internal", /^cannot use state directory .*: ENOTDIR/);
 	for (const content of ["this is no database ".repeat(1000), "short"]) {
 		writeFileSync(join(base, "vlane.lmdb"), content);

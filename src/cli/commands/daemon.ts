@@ -1,7 +1,7 @@
 /** `vlane daemon`. */
 import { LOG_LEVELS } from "../../control/log.js";
 import { UsageError } from "../errors.js";
-import { DEFAULT_SOCKET, type Invocation } from "../table.js";
+import { DEFAULT_SOCKET, DEFAULT_STATE_DIR, type Invocation } from "../table.js";
 
 /** Runs the daemon in the foreground until it is told to stop. */
 export async function run({ flags }: Invocation): Promise<number> {
@@ -11,7 +11,7 @@ export async function run({ flags }: Invocation): Promise<number> {
 	}
 	const { runDaemon } = await import("../../daemon/main.js");
 	await runDaemon({
-		stateDir: flags.string("state-dir") ?? "/var/lib/vlane",
+		stateDir: flags.string("state-dir") ?? DEFAULT_STATE_DIR,
 		socket: flags.string("socket") ?? DEFAULT_SOCKET,
 		logLevel,
 		dockerPluginDir: flags.string("docker-plugin-dir"),
