@@ -93,7 +93,7 @@ function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
   let inBand = isTpid(typeOf(frame));
   if (inBand && bytes < ETHERNET_BYTES + TAG_BYTES) return DROP_RUNT;
   if (load<u16>(vnetOf(frame))) {
-    if (!isOffloadValid(vnetOf(frame), bytes)) return DROP_OFFLOAD;
+    if (!isOffloadValid(frame, bytes)) return DROP_OFFLOAD;
     if (load<u8>(vnetOf(frame), VNET_GSO_TYPE)) {
       store<u64>(port, load<u64>(port, PORT_RX_OFFLOADS) + 1, PORT_RX_OFFLOADS);
     }

@@ -67,22 +67,32 @@ export function isTpid(type: u32): bool {
   return type == TPID_CTAG || type == TPID_STAG;
 }
 
+/** Bytes of the addresses, the first two tags and the type behind them: what lies in front of any checksum. */
+function linkHeaderBytes(frame: usize, bytes: u32): u32 {
+  if (!isTpid(typeOf(frame))) return ETHERNET_BYTES;
+  return bytes >= ETHERNET_BYTES + 4 && isTpid(loadBe16(frame + 16)) ? ETHERNET_BYTES + 8 : ETHERNET_BYTES + 4;
+}
+
 /**
- * Whether a virtio_net_hdr makes sense for a frame of `bytes` bytes. The kernel at the egress would trust these
- * offsets, so nothing that points outside of the frame may pass (virtio 1.2, 5.1.6.2 and 5.1.6.4.1).
+ * Whether the virtio_net_hdr of a frame of `bytes` bytes makes sense. The kernel at the egress would trust these
+ * offsets, so nothing that points outside of the frame may pass (virtio 1.2, 5.1.6.2 and 5.1.6.4.1), nor into tags: the
+ * offsets shrink with every tag that is taken off.
  */
-export function isOffloadValid(vnet: usize, bytes: u32): bool {
+export function isOffloadValid(frame: usize, bytes: u32): bool {
+  const vnet = vnetOf(frame);
+  const head = linkHeaderBytes(frame, bytes);
   const flags = <u32>load<u8>(vnet);
   const gsoType = <u32>load<u8>(vnet, 1) & 0x7f; // without the ECN bit
   if (flags & VNET_F_NEEDS_CSUM) {
     const start = <u32>load<u16>(vnet, VNET_CSUM_START);
-    if (start < ETHERNET_BYTES || start + <u32>load<u16>(vnet, VNET_CSUM_OFFSET) + 2 > bytes) return false;
+    if (start < head || start + <u32>load<u16>(vnet, VNET_CSUM_OFFSET) + 2 > bytes) return false;
   }
   if (load<u8>(vnet, 1) == 0) return true;
   // 1 TCPv4, 3 UDP (fragments), 4 TCPv6, 5 UDP (datagrams)
   if (gsoType == 0 || gsoType == 2 || gsoType > 5) return false;
   if (!(flags & VNET_F_NEEDS_CSUM)) return false;
-  return load<u16>(vnet, VNET_GSO_SIZE) != 0 && <u32>load<u16>(vnet, VNET_HDR_LEN) <= bytes;
+  const headerBytes = <u32>load<u16>(vnet, VNET_HDR_LEN);
+  return load<u16>(vnet, VNET_GSO_SIZE) != 0 && headerBytes >= head && headerBytes <= bytes;
 }
 
 // @ts-ignore: decorator

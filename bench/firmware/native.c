@@ -190,12 +190,16 @@ INLINE int is_tagged(const uint8_t *frame, uint32_t bytes)
 
 static int is_offload_valid(const uint8_t *vnet, uint32_t bytes)
 {
+	const uint8_t *frame = vnet + VLANE_VNET_BYTES;
 	uint16_t words[5];
 	uint32_t gso = vnet[1] & 0x7f;
+	uint32_t head = ETHERNET_BYTES;
+	if (is_tpid(type_of(frame)))
+		head += bytes >= ETHERNET_BYTES + TAG_BYTES && is_tpid(type_of(frame + TAG_BYTES)) ? 2 * TAG_BYTES : TAG_BYTES;
 	memcpy(words, vnet, sizeof words);
-	if (vnet[0] & 1 && (words[3] < ETHERNET_BYTES || words[3] + words[4] + 2u > bytes)) return 0;
+	if (vnet[0] & 1 && (words[3] < head || words[3] + words[4] + 2u > bytes)) return 0;
 	if (!vnet[1]) return 1;
-	return gso != 0 && gso != 2 && gso <= 5 && vnet[0] & 1 && words[2] && words[1] <= bytes;
+	return gso != 0 && gso != 2 && gso <= 5 && vnet[0] & 1 && words[2] && words[1] >= head && words[1] <= bytes;
 }
 
 static void shift_offload(uint8_t *vnet, int delta)

@@ -131,14 +131,17 @@ function pushTag({ offload, bytes }: ModelFrame, tpid: number, tci: number): Mod
 	return { offload: moved(offload, TAG_BYTES), bytes: [...bytes.slice(0, 12), ...tag, ...bytes.slice(12)] };
 }
 
-function isOffloadValid(
-	{ flags, gsoType, headerBytes, gsoSize, csumStart, csumOffset }: Offload,
-	length: number,
-): boolean {
+/** What it points to is behind the addresses, the tags (two are looked at) and the type. */
+function isOffloadValid(frame: ModelFrame): boolean {
+	const { flags, gsoType, headerBytes, gsoSize, csumStart, csumOffset } = frame.offload;
+	const { length } = frame.bytes;
+	const outer = tagOf(frame) ? TAG_BYTES : 0;
+	const inner = outer && TPIDS.includes(be16(frame.bytes, 16)) ? TAG_BYTES : 0;
+	const head = HEADER_BYTES + outer + inner;
 	const needsCsum = (flags & NEEDS_CSUM) !== 0;
-	if (needsCsum && (csumStart < HEADER_BYTES || csumStart + csumOffset + 2 > length)) return false;
+	if (needsCsum && (csumStart < head || csumStart + csumOffset + 2 > length)) return false;
 	if (gsoType === 0) return true;
-	return GSO_TYPES.includes(gsoType & ~ECN) && needsCsum && gsoSize > 0 && headerBytes <= length;
+	return GSO_TYPES.includes(gsoType & ~ECN) && needsCsum && gsoSize > 0 && headerBytes >= head && headerBytes <= length;
 }
 
 /** Longer than the port takes. Offload frames are cut by the kernel; one customer tag does not count. */
@@ -203,12 +206,12 @@ export class SwitchModel {
 	}
 
 	#classify(ingress: number, frame: ModelFrame, verdict: Verdict): DropReason | undefined {
-		const { bytes, offload } = frame;
+		const { bytes } = frame;
 		const port = this.ports.get(ingress);
 		if (!port) return "port_down";
 		if (bytes.length < HEADER_BYTES) return "runt";
 		if (TPIDS.includes(be16(bytes, 12)) && !tagOf(frame)) return "runt";
-		if (!isOffloadValid(offload, bytes.length)) return "offload";
+		if (!isOffloadValid(frame)) return "offload";
 		const source = macAt(bytes, 6);
 		// 802.3-2022 3.2.3: a source address is an individual one.
 		if (isGroup(source) || source === "00:00:00:00:00:00") return "source";
@@ -301,7 +304,8 @@ export class SwitchModel {
 		const [passthru] = this.#members(fid).find(([, { mode }]) => mode === "passthru") ?? [];
 		if (passthru !== undefined) return [passthru];
 		const addressee = this.#addressee(fid, frame);
-		if (addressee !== undefined && this.ports.get(addressee)!.mac === destination) return [addressee];
+		const found = addressee === undefined ? undefined : this.ports.get(addressee);
+		if (addressee !== undefined && found && isIpvlan(found) && found.mac === destination) return [addressee];
 		const [target, port] = this.#station(fid, destination) ?? [];
 		return target === undefined || port?.mode === "source" ? [] : [target];
 	}
