@@ -1,6 +1,6 @@
 /**
- * The one way in: `node scripts/run.mjs start|test|build|bench|bench:e2e|bench:firmware [ARGUMENT...]` installs and
- * builds what is missing, then runs.
+ * The one way in: `node scripts/run.mjs start|test|build|bench|bench:e2e|bench:firmware|fuzz [ARGUMENT...]` installs
+ * and builds what is missing, then runs.
  *
  * Runs before anything is installed, so it imports nothing but Node itself. What is up to date is not done again:
  * packages are compared by time with package-lock.json, outputs by a hash of the sources that made them. Outputs are
@@ -26,6 +26,7 @@ const COMMANDS = {
 	bench: ["dist/bench/core.js"],
 	"bench:e2e": ["dist/bench/e2e.js"],
 	"bench:firmware": ["dist/bench/firmware.js"],
+	fuzz: ["dist/test/fuzz/core.js"],
 };
 
 function fail(message, status = 1) {

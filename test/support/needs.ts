@@ -17,6 +17,8 @@ export interface Need {
 	tools?: string[];
 	/** Link kinds that the kernel must know, as `ip link add type KIND` calls them. */
 	kernel?: string[];
+	/** clang with libFuzzer and AddressSanitizer (Debian: clang, libclang-rt-dev). */
+	fuzzer?: boolean;
 }
 
 const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_SYS_ADMIN: 21 };
@@ -48,6 +50,16 @@ function kernelKnows(kind: string): boolean {
 	return !/unknown device type|not supported/i.test(stderr);
 }
 
+/** What clang would link with: its runtime is a package of its own. */
+function hasFuzzer(): boolean {
+	const program = ["-fsanitize=fuzzer,address", "-x", "c", "-", "-###"];
+	const { stderr } = spawnSync("clang", program, { encoding: "utf8" });
+	const libraries = [...stderr.matchAll(/"([^"]*libclang_rt\.(?:fuzzer|asan)[^"]*\.a)"/g)].map(
+		([, path]) => path ?? "",
+	);
+	return libraries.length >= 2 && libraries.every((path) => existsSync(path));
+}
+
 /** Why this machine can not do what `need` says, in a few words; undefined when it can. */
 export function needs(need: Need): string | undefined {
 	if (need.root && (process.geteuid?.() !== 0 || !hasCapabilities())) {
@@ -57,6 +69,7 @@ export function needs(need: Need): string | undefined {
 	const tools = [...(need.tools ?? []), ...(need.kernel ? ["unshare", "ip"] : [])];
 	const missing = tools.filter((tool) => !which(tool));
 	if (missing.length > 0) return `needs ${missing.join(", ")} in PATH`;
+	if (need.fuzzer && !hasFuzzer()) return "needs clang with libFuzzer and AddressSanitizer";
 	const unknown = (need.kernel ?? []).filter((kind) => !kernelKnows(kind));
 	if (unknown.length > 0) return `needs ${unknown.join(", ")} in the kernel`;
 	return undefined;
