@@ -135,12 +135,7 @@ const PRODUCTS = [
 		sources: ["assembly", "asconfig.json", "package-lock.json"],
 		async compile(output) {
 			const asc = ["node_modules/assemblyscript/bin/asc.js", "assembly/index.ts"];
-			const files = {
-				debug: "core.debug.wasm",
-				release: "core.wasm",
-				baseline: "core.baseline.wasm",
-				standalone: "core.standalone.wasm",
-			};
+			const files = { debug: "core.debug.wasm", release: "core.wasm", baseline: "core.baseline.wasm" };
 			const builds = Object.entries(files).map(([target, file]) =>
 				node([...asc, "--target", target, "--outFile", join(output, file)]),
 			);
@@ -154,11 +149,18 @@ const PRODUCTS = [
 	},
 	{
 		directory: "dist",
-		sources: ["src", "test", "bench", "assembly/abi.ts", "tsconfig.json", "package-lock.json", "scripts/manpages.mjs"],
+		sources: [
+			...["src", "dashboard", "test", "bench", "assembly/abi.ts"],
+			...["tsconfig.json", "package-lock.json", "scripts/manpages.mjs", "scripts/dashboard.mjs"],
+		],
 		async compile(output) {
 			const tsc = ["node_modules/typescript/bin/tsc", "-p", ".", "--outDir", output];
-			const status = await node([...tsc, "--noEmitOnError", "--incremental", "false", "--tsBuildInfoFile", "null"]);
-			return status || node(["scripts/manpages.mjs", output]);
+			const statuses = await Promise.all([
+				node([...tsc, "--noEmitOnError", "--incremental", "false", "--tsBuildInfoFile", "null"]),
+				node(["node_modules/typescript/bin/tsc", "-p", "dashboard"]),
+				node(["scripts/dashboard.mjs", output]),
+			]);
+			return Math.max(...statuses) || node(["scripts/manpages.mjs", output]);
 		},
 	},
 ];

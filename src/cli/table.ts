@@ -401,6 +401,14 @@ export const COMMANDS: CommandSpec[] = [
 		load: () => import("./ping.js"),
 	},
 	{
+		path: "dashboard",
+		summary: "Print the address of the daemon's dashboard",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [],
+		load: () => import("./commands/dashboard.js"),
+	},
+	{
 		path: "completion",
 		summary: "Print a shell's completion script",
 		operands: "bash|fish|zsh",
@@ -425,6 +433,13 @@ export const COMMANDS: CommandSpec[] = [
 		args: { min: 0, max: 0 },
 		handlesInterrupt: true,
 		flags: [
+			{
+				name: "dashboard",
+				type: "string",
+				metavar: "address:port",
+				help: "Serve the dashboard there, e.g. 127.0.0.1:8080 (default: nowhere)",
+			},
+			{ name: "dashboard-remote", type: "bool", help: "Allow --dashboard addresses that other hosts can reach" },
 			{ ...PLUGIN_DIR, help: `Where Docker looks for drivers, or "none" (default "${DEFAULT_PLUGIN_DIR}")` },
 			{
 				name: "log-level",

@@ -22,6 +22,8 @@ import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
 import { routes } from "./api.js";
+import { dashboardToken, serveDashboard } from "./dashboard.js";
+import { parseListenAddress } from "./listenaddress.js";
 import { createLog } from "./log.js";
 import { servePlugin } from "./pluginserver.js";
 import { checkCapabilities, checkTun } from "./preflight.js";
@@ -34,6 +36,10 @@ export interface DaemonOptions {
 	logLevel: string;
 	/** Where Docker looks for drivers, or `none`. Absent: its usual place, unless that can not be used. */
 	dockerPluginDir?: string;
+	/** `ADDRESS:PORT`. Absent: there is none. */
+	dashboard?: string;
+	/** It may be reached from other hosts. */
+	dashboardRemote?: boolean;
 }
 
 /** Where Docker Engine looks for plugins first. */
@@ -50,6 +56,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 	const log = createLog(parseLogLevel(options.logLevel));
 	const socket = resolve(options.socket);
 	const stateDir = resolve(options.stateDir);
+	const dashboardAddress =
+		options.dashboard === undefined
+			? undefined
+			: parseListenAddress(options.dashboard, "--dashboard", ["--dashboard-remote", options.dashboardRemote ?? false]);
 	checkCapabilities();
 	checkTun();
 	await prepareSocket(socket);
@@ -93,7 +103,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		await queue.run(() => restore(context, endpoints, containers));
 		closers.push(watchKernel(context, endpoints, queue, poller));
 		const driver = new Driver(context, networks, endpoints);
-		const info = describe(datapath, stateDir);
+		const served: Served = {};
+		const info = describe(datapath, stateDir, served);
 		const table = routes({ networks, endpoints, containers, queue, info, ports: () => datapath.stats() });
 		const server = await serve(socket, table, log);
 		closers.push(async () => {
@@ -103,6 +114,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		});
 		const plugin = await startPlugin(options.dockerPluginDir, pluginCalls(driver, queue), log);
 		closers.push(() => plugin && closeServer(plugin));
+		if (dashboardAddress) {
+			const dashboard = await serveDashboard(dashboardAddress, dashboardToken(stateDir), table, log);
+			closers.push(() => closeServer(dashboard.server));
+			served.dashboard = dashboard.url;
+			log.info("serving the dashboard; vlane dashboard prints its address", { url: dashboard.url });
+		}
 		log.info("serving", { pid: process.pid, datapath: datapath.ring, state: stateDir });
 		// At every log level: whoever starts the daemon waits for this line.
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
@@ -182,7 +199,13 @@ function runLogged(queue: Queue, log: Log, task: () => Promise<void>): void {
 	queue.run(task).catch((error: unknown) => log.error(messageOf(error)));
 }
 
-function describe(datapath: Switch, stateDir: string): () => object {
+/** What is served besides the API, once it is. */
+interface Served {
+	/** URL, without the token. */
+	dashboard?: string;
+}
+
+function describe(datapath: Switch, stateDir: string, served: Served): () => object {
 	// package.json is three directories above dist/src/daemon.
 	const file = new URL("../../../package.json", import.meta.url);
 	const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
@@ -193,5 +216,6 @@ function describe(datapath: Switch, stateDir: string): () => object {
 		Uptime: Math.floor(process.uptime()),
 		Datapath: datapath.ring,
 		StateDir: stateDir,
+		Dashboard: served.dashboard,
 	});
 }

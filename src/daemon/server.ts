@@ -79,8 +79,13 @@ async function answer(request: IncomingMessage, response: ServerResponse, routes
 	}
 }
 
-async function dispatch(request: IncomingMessage, routes: Route[]): Promise<Answer> {
-	const { pathname, searchParams } = new URL(request.url ?? "/", "http://vlane");
+/**
+ * Finds the operation and does it.
+ * @param url path and query, where they are not the request's own
+ * @throws VlaneError notFound, and what the operation throws
+ */
+export async function dispatch(request: IncomingMessage, routes: Route[], url = request.url ?? "/"): Promise<Answer> {
+	const { pathname, searchParams } = new URL(url, "http://vlane");
 	for (const route of routes) {
 		const match = route.method === request.method ? route.path.exec(pathname) : null;
 		if (!match) continue;
@@ -115,7 +120,8 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
 	}
 }
 
-function send(response: ServerResponse, status: number, body: unknown): void {
+/** Answers with JSON; with nothing when there is no body. */
+export function send(response: ServerResponse, status: number, body: unknown): void {
 	if (response.destroyed) return;
 	if (body === undefined) {
 		response.writeHead(status).end();

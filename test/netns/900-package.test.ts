@@ -65,10 +65,11 @@ testOrSkip(tests, "holds what it needs and nothing of the workshop", NEED, () =>
 	for (const path of ["bin/vlane.js", "build/core.wasm", "include/vlane_core.h", "examples/learning-switch.mjs"]) {
 		assert.ok(files.includes(path), path);
 	}
-	const allowed =
-		/^(bin|build|dist\/(src|assembly|man)|examples|include)\/|^(README|CHANGELOG)\.md$|^LICENSE$|^package\.json$/;
+	const directories = /^(bin|build|dist\/(src|assembly|dashboard|man)|examples|include)\//;
+	const single = ["README.md", "CHANGELOG.md", "LICENSE", "package.json"];
+	const isAllowed = (path: string): boolean => directories.test(path) || single.includes(path);
 	assert.equal(
-		files.filter((path) => !allowed.test(path) || /\.map$|\.test\.|debug|(^|\/)\.[^/]*$/.test(path)),
+		files.filter((path) => !isAllowed(path) || /\.map$|\.test\.|debug|(^|\/)\.[^/]*$/.test(path)),
 		[],
 	);
 	copyFileSync(join(directory, packed.filename), join(directory, "vlane.tgz"));

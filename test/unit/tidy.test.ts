@@ -10,7 +10,7 @@ import * as assert from "uvu/assert";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const COLUMNS_MAX = 120;
 const LINES_MAX = 500;
-const DIRECTORIES = ["assembly", "bench", "bin", "docs", "examples", "scripts", "src", "test", ".ci"];
+const DIRECTORIES = ["assembly", "bench", "bin", "dashboard", "docs", "examples", "scripts", "src", "test", ".ci"];
 const CODE = [".ts", ".mjs", ".js"];
 const TEXT = [...CODE, ".md", ".json", ""];
 /** Tables and links can not be broken; package-lock.json is npm's. */
@@ -92,7 +92,9 @@ tidy("files are at most 500 lines", () => {
 });
 
 tidy("every source file begins by saying what it is for", () => {
-	const explained = code.filter(({ path }) => /^(src|assembly|scripts|bench|test\/(support|model))\//.test(path));
+	const explained = code.filter(({ path }) =>
+		/^(src|assembly|dashboard|scripts|bench|test\/(support|model))\//.test(path),
+	);
 	none(explained.filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text)).map(({ path }) => path));
 });
 

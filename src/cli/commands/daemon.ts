@@ -15,6 +15,8 @@ export async function run({ flags }: Invocation): Promise<number> {
 		socket: flags.string("socket") ?? DEFAULT_SOCKET,
 		logLevel,
 		dockerPluginDir: flags.string("docker-plugin-dir"),
+		dashboard: flags.string("dashboard"),
+		dashboardRemote: flags.bool("dashboard-remote"),
 	});
 	return 0;
 }
