@@ -3,6 +3,7 @@
  * it; a command's code is loaded only when that command runs.
  */
 import type { FlagSpec, Flags } from "./flags.js";
+import { OBSERVE_COMMANDS } from "./tableobserve.js";
 
 /** What a command is called with. */
 export interface Invocation {
@@ -57,6 +58,7 @@ export const DOCKER_SOCKET = "/var/run/docker.sock";
 /** Words that only hold other commands. */
 export const GROUPS: Record<string, string> = {
 	docker: "Serve Docker Engine",
+	fdb: "Look into the forwarding database",
 	network: "Manage networks",
 	state: "Look after the records",
 };
@@ -372,14 +374,7 @@ export const COMMANDS: CommandSpec[] = [
 		flags: [STATE_DIR],
 		load: () => import("./commands/statecheck.js"),
 	},
-	{
-		path: "ports",
-		summary: "Show the switch's ports and their counters",
-		operands: "",
-		args: { min: 0, max: 0 },
-		flags: [{ name: "json", type: "bool", help: "Print the counters as a JSON array" }],
-		load: () => import("./commands/ports.js"),
-	},
+	...OBSERVE_COMMANDS,
 	{
 		path: "ping",
 		summary: "Send ICMP echo requests",

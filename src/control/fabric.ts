@@ -155,6 +155,11 @@ export class Fabric {
 		return open && locateTap(open.fd);
 	}
 
+	/** What is there, for those who look at it. */
+	segments(): Iterable<Segment> {
+		return this.#segments.all();
+	}
+
 	/** A network that is on exactly this parent. */
 	parentUser(parent: ParentRef): NetworkRecord | undefined {
 		const [joined] = this.#segments.onParent(parent)?.networks.values() ?? [];

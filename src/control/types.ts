@@ -2,6 +2,7 @@
  * The records that the control plane keeps (state directory) and the shapes that the API answers.
  * API shapes follow Docker Engine's field names, so that `inspect` output and templates carry over.
  */
+import type { ApiPort } from "./view.js";
 
 /** Networks and endpoints as they are stored: everything needed to build them again after a restart. */
 export interface NetworkRecord {
@@ -134,6 +135,8 @@ export interface ApiNetwork {
 		HostInterface: string;
 		State: "up" | "degraded";
 		Detail: string;
+		/** Its endpoints, and the host's interface on its VLAN, with their counters as `GET /ports` has them. */
+		Ports?: ApiPort[];
 		/** By subnet. */
 		IPAM?: { Subnets: Record<string, SubnetUsage> };
 	};

@@ -7,7 +7,7 @@ import type { Queue } from "../control/queue.js";
 import * as schema from "../control/schema.js";
 import { isTargetText, resolveTarget, type Target } from "../control/target.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
-import type { PortStats } from "../host/types.js";
+import type { View } from "../control/view.js";
 
 /** What a request carries: `ref` is the decoded `{ref}` of the path, `body` the parsed JSON (undefined when empty). */
 export interface Call {
@@ -36,7 +36,7 @@ export interface Services {
 	containers: Containers;
 	queue: Queue;
 	info(): object;
-	ports(): PortStats[];
+	view: View;
 }
 
 /** Docker's grace period between SIGTERM and SIGKILL. */
@@ -46,7 +46,7 @@ const DONE: Answer = { status: 204 };
 
 /** The table of operations. */
 export function routes(services: Services): Route[] {
-	const { queue, info, ports } = services;
+	const { queue, info, view, networks } = services;
 	// Reads as well: in the middle of a change records and kernel do not agree.
 	const queued =
 		(handle: Handler): Handler =>
@@ -54,7 +54,12 @@ export function routes(services: Services): Route[] {
 			queue.run(() => handle(call));
 	return [
 		route("GET", "/info", () => ok(info())),
-		route("GET", "/ports", () => ok(ports())),
+		route("GET", "/ports", () => ok(view.ports())),
+		route("GET", "/stats", () => ok(view.stats())),
+		route("GET", "/fdb", ({ query }) => {
+			const network = query.get("network");
+			return ok(view.fdb(network === null ? undefined : networks.find(network).name));
+		}),
 		...networkRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
 		...containerRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
 		...endingRoutes(services),
@@ -70,7 +75,7 @@ function ok(body: unknown): Answer {
 	return { status: 200, body };
 }
 
-function networkRoutes({ networks, endpoints, containers }: Services): Route[] {
+function networkRoutes({ networks, endpoints, containers, view }: Services): Route[] {
 	return [
 		route("GET", "/endpoints", () => ok(endpoints.list())),
 		route("GET", "/networks", () => ok(networks.list())),
@@ -82,7 +87,10 @@ function networkRoutes({ networks, endpoints, containers }: Services): Route[] {
 			const { Filters } = schema.parseBody(schema.pruneBody, body ?? {});
 			return ok({ NetworksDeleted: await networks.prune(Filters?.label ?? []) });
 		}),
-		route("GET", "/networks/{ref}", ({ ref }) => ok(networks.describe(networks.find(ref)))),
+		route("GET", "/networks/{ref}", ({ ref }) => {
+			const network = networks.describe(networks.find(ref));
+			return ok({ ...network, Status: { ...network.Status, Ports: view.portsOf(network.Name) } });
+		}),
 		route("DELETE", "/networks/{ref}", async ({ ref, query }) => {
 			await networks.remove(ref, isSet(query, "force"));
 			return DONE;

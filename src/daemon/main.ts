@@ -15,9 +15,12 @@ import { Networks } from "../control/networks.js";
 import { Queue } from "../control/queue.js";
 import { restore } from "../control/restore.js";
 import { loadState } from "../control/state.js";
+import { View } from "../control/view.js";
 import { Driver } from "../docker/driver.js";
 import { pluginCalls } from "../docker/plugin.js";
-import { createSwitch, type Port, type Switch } from "../lib/index.js";
+import type { Port } from "../lib/index.js";
+import { LiveMover } from "../lib/movers.js";
+import { Switch } from "../lib/switch.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
@@ -72,8 +75,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		closers.push(() => store.close());
 		const poller = new FdPoller();
 		closers.push(() => poller.close());
-		const datapath = await createSwitch({
-			onFatal: (error) => stopped.fail(error),
+		const mover = await LiveMover.start({ onFatal: (error) => stopped.fail(error) });
+		const datapath = new Switch(mover, {
 			onPortError: (port, errnoName) => runLogged(queue, log, () => portFailed(port, errnoName)),
 		});
 		closers.push(() => datapath.close());
@@ -105,7 +108,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const driver = new Driver(context, networks, endpoints);
 		const served: Served = {};
 		const info = describe(datapath, stateDir, served);
-		const table = routes({ networks, endpoints, containers, queue, info, ports: () => datapath.stats() });
+		const { counters } = mover.datapath;
+		const view = new View({ fabric, counters, ring: datapath.ring, stats: () => datapath.stats() });
+		const table = routes({ networks, endpoints, containers, queue, info, view });
 		const server = await serve(socket, table, log);
 		closers.push(async () => {
 			await closeServer(server);

@@ -154,32 +154,4 @@ Containers("a reader that goes away ends the output quietly", async () => {
 	});
 });
 
-const PORTS = [
-	{ port: 2, name: "web", kind: "endpoint", rxFrames: 7, rxBytes: 700, txFrames: 9, txBytes: 900, drops: {} },
-	{
-		port: 1,
-		name: "eth0",
-		kind: "uplink",
-		rxFrames: 1,
-		rxBytes: 60,
-		txFrames: 0,
-		txBytes: 0,
-		drops: { runt: 2, vid: 1 },
-	},
-];
-
-Containers("ports", async () => {
-	await withDaemon({ "GET /ports": [200, PORTS] }, async ({ host }) => {
-		const stdout = [
-			"PORT      NAME      KIND       RX FRAMES   RX BYTES   TX FRAMES   TX BYTES   DROPS",
-			"1         eth0      uplink     1           60         0           0          runt=2,vid=1",
-			"2         web       endpoint   7           700        9           900        0",
-			"",
-		].join("\n");
-		assert.equal(await vlane(["ports"], { host }), { status: 0, stdout, stderr: "" });
-		const json = await vlane(["ports", "--json"], { host });
-		assert.equal(json, { status: 0, stdout: `${JSON.stringify(PORTS, undefined, 4)}\n`, stderr: "" });
-	});
-});
-
 Containers.run();

@@ -107,7 +107,7 @@ test("S45: a frame with a wrong tag, or without one, is dropped and counted", as
 	site.create("v60", "--subnet=10.0.0.0/24", "-o", "parent=eth0.60");
 	const [c50, c60] = [await site.join("v50"), await site.join("v60")];
 	const inside = await Promise.all([c50, c60].map((ns) => capture(ns, "eth0")));
-	const before = site.ports().get(PARENT)!.drops;
+	const before = site.ports().get(PARENT)!.filtered;
 	const tag = (vid: number, tpid = TPID_CTAG, pcp = 0): Tag => ({ tpid, vid, pcp, dei: pcp ? 1 : 0 });
 	const wrong: [string, Tag[]][] = [
 		["no tag", []],
@@ -133,7 +133,7 @@ test("S45: a frame with a wrong tag, or without one, is dropped and counted", as
 	const [in50, in60] = await Promise.all(inside.map(async (capturing) => marksOf(await capturing.stop())));
 	assert.equal(in50, ["50", "50, urgent", "50", "50, urgent"]);
 	assert.equal(in60, ["60", "60"]);
-	const { drops } = site.ports().get(PARENT)!;
+	const { filtered: drops } = site.ports().get(PARENT)!;
 	assert.is((drops.vlan ?? 0) - (before.vlan ?? 0), wrong.length * 3);
 });
 

@@ -169,7 +169,7 @@ test("random tags and bytes from the wire reach only who they are for, and what 
 	const outside = sent.filter(
 		({ tags: [outer] }) => outer && (outer.tpid === TPID_STAG ? outer.vid !== 0 : ![0, 50, 60].includes(outer.vid)),
 	);
-	assert.is((after.drops.vlan ?? 0) - (before.drops.vlan ?? 0), outside.length);
+	assert.is((after.filtered.vlan ?? 0) - (before.filtered.vlan ?? 0), outside.length);
 });
 
 test("offload headers that make no sense do no harm, from either side", async (site) => {

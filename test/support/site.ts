@@ -30,6 +30,7 @@ export interface Port {
 	rxFrames: number;
 	txFrames: number;
 	drops: Record<string, number>;
+	filtered: Record<string, number>;
 }
 
 /** Polls until something is so. @throws AssertionError when it is not within ten seconds */
