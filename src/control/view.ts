@@ -9,7 +9,7 @@ import { vlanText } from "./parent.js";
 import type { Attached, OpenPort, Segment } from "./segment.js";
 import type { EndpointRecord } from "./types.js";
 
-/** One port of the switch. Counters are from when it was added; they are the switch's: `rx` came in through the port. */
+/** One port of the switch. Counters begin when it is added; they are the switch's: `rx` came in through the port. */
 export interface ApiPort extends PortStats {
 	/**
 	 * Frames from the wire that are for nobody here, by reason: other VLANs (`vlan`), other stations (`unknown`). Uplinks
