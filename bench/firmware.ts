@@ -97,7 +97,7 @@ else {
 	const kib = (bytes: number): string => `${Math.round(bytes)} KiB`;
 	console.log(`\nstatic host (examples/wasm2c): ${kib(host.fileBytes / 1024)} on disk`);
 	console.log(`resident with 16 ports: ${kib(host.residentKib)}, of it anonymous ${kib(host.anonymousKib)}`);
-	console.log(`resident after TCP in 64 KiB frames, 2 ports: ${kib(host.residentAfterTrafficKib)}`);
+	console.log(`resident at most with TCP in 64 KiB frames on 14 of 16 ports: ${kib(host.residentLoadedKib)}`);
 	console.log(`start-up with a parent and two TAPs: ${host.startMs.toFixed(1)} ms`);
 	for (const { host: name, gbits } of host.throughput) {
 		console.log(`TCP between two TAPs, ${name}: ${gbits.toFixed(2)} Gbit/s`);

@@ -6,6 +6,7 @@ import { Namespace, type Started } from "../../test/support/netns.js";
 
 const NODE_HOST = fileURLToPath(new URL("../../test/support/nodehost-tool.js", import.meta.url));
 const PORTS = 16;
+const PARENT = "eth0";
 const STARTS = 21;
 const ROUNDS = 3;
 const SECONDS = 3;
@@ -17,8 +18,8 @@ export interface Appliance {
 	residentKib: number;
 	/** The part of it that is not the program's file: what the machine has to find for it. */
 	anonymousKib: number;
-	/** The most after a round of TCP in frames of 64 KiB, with two ports. */
-	residentAfterTrafficKib: number;
+	/** The most that it was with 16 ports, while 14 of them carried TCP in frames of 64 KiB. */
+	residentLoadedKib: number;
 	/** From exec to the first frame that could be forwarded, one parent and two TAPs; median. */
 	startMs: number;
 	/** TCP between two TAPs in Gbit/s, medians. */
@@ -35,32 +36,42 @@ const pidOf = (host: Started): number => host.process.pid!;
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!;
 
 function parentIn(ns: Namespace): void {
-	ns.must(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan0"]);
-	ns.must(["ip", "link", "set", "eth0", "up"]);
+	ns.must(["ip", "link", "add", PARENT, "type", "veth", "peer", "name", "lan0"]);
+	ns.must(["ip", "link", "set", PARENT, "up"]);
 	ns.must(["ip", "link", "set", "lan0", "up"]);
 }
 
-async function throughputOf(command: string[]): Promise<{ gbits: number; residentKib: number }> {
-	const [site, one, two] = ["host", "one", "two"].map((label) => new Namespace(label)) as [
-		Namespace,
-		Namespace,
-		Namespace,
-	];
-	const host = site.start([...command, "-t", "one", "-t", "two"]);
+/** TCP within each of so many pairs of TAPs at the same time, all on one host; `options` are more of the host's. */
+async function trafficOf(
+	command: string[],
+	pairs: number,
+	options: string[] = [],
+): Promise<{ gbits: number; residentMaxKib: number }> {
+	const site = new Namespace("host");
+	if (options.includes(PARENT)) parentIn(site);
+	const stations = Array.from({ length: pairs * 2 }, (_, n) => {
+		return { ns: new Namespace(`s${n}`), tap: `s${n}`, address: `10.9.${n >> 1}.${1 + (n & 1)}` };
+	});
+	const host = site.start([...command, ...options, ...stations.flatMap(({ tap }) => ["-t", tap])]);
 	await host.waitFor(/^ready$/);
-	for (const [ns, name, address] of [[one, "one", "10.9.0.1"] as const, [two, "two", "10.9.0.2"] as const]) {
-		site.must(["ip", "link", "set", "dev", name, "netns", ns.name]);
-		ns.must(["ip", "link", "set", "dev", name, "up"]);
-		ns.must(["ip", "address", "add", `${address}/24`, "dev", name]);
+	for (const { ns, tap, address } of stations) {
+		site.must(["ip", "link", "set", "dev", tap, "netns", ns.name]);
+		ns.must(["ip", "link", "set", "dev", tap, "up"]);
+		ns.must(["ip", "address", "add", `${address}/24`, "dev", tap]);
 	}
-	one.must(["ping", "-c", "1", "10.9.0.2"]);
-	const server = two.start(["iperf3", "-s", "-1", "--forceflush"]);
-	await server.waitFor(/listening/);
-	const report = JSON.parse(one.must(["iperf3", "-J", "-c", "10.9.0.2", "-t", String(SECONDS)]));
-	const residentKib = statusKib(pidOf(host), "VmRSS");
+	const clients = [];
+	for (let n = 0; n < stations.length; n += 2) {
+		const [from, to] = [stations[n]!, stations[n + 1]!];
+		from.ns.must(["ping", "-c", "1", to.address]);
+		await to.ns.start(["iperf3", "-s", "-1", "--forceflush"]).waitFor(/listening/);
+		clients.push(["iperf3", "-J", "-c", to.address, "-t", String(SECONDS)]);
+	}
+	const reports = await Promise.all(clients.map((client, n) => stations[n * 2]!.ns.start(client).ended));
+	const bits = reports.map(({ stdout }) => JSON.parse(stdout).end.sum_received.bits_per_second as number);
+	const residentMaxKib = statusKib(pidOf(host), "VmHWM");
 	await host.stop();
-	for (const ns of [one, two, site]) ns.close();
-	return { gbits: report.end.sum_received.bits_per_second / 1e9, residentKib };
+	for (const ns of [...stations.map((station) => station.ns), site]) ns.close();
+	return { gbits: bits.reduce((sum, value) => sum + value, 0) / 1e9, residentMaxKib };
 }
 
 /** Builds the host and measures it. Needs root, iperf3, wabt and a C compiler. */
@@ -70,7 +81,7 @@ export async function measureAppliance(): Promise<Appliance> {
 	parentIn(ns);
 
 	const taps = Array.from({ length: PORTS - 1 }, (_, i) => ["-t", `t${i}:${50 + (i % 4)}`]).flat();
-	const host = ns.start([program, "-p", "32", "-u", "eth0", ...taps]);
+	const host = ns.start([program, "-p", "32", "-u", PARENT, ...taps]);
 	await host.waitFor(/^ready$/);
 	const residentKib = statusKib(pidOf(host), "VmRSS");
 	const anonymousKib = statusKib(pidOf(host), "RssAnon");
@@ -79,7 +90,7 @@ export async function measureAppliance(): Promise<Appliance> {
 	// A shell in the namespace takes the time, so that entering it does not count; its own two processes do.
 	const once = [
 		"fifo=$(mktemp -u); mkfifo $fifo; s=$(date +%s%N)",
-		`${program} -u eth0 -t a:50 -t b:50 > $fifo & read ready < $fifo`,
+		`${program} -u ${PARENT} -t a:50 -t b:50 > $fifo & read ready < $fifo`,
 		"e=$(date +%s%N); kill $!; wait; rm $fifo; echo $((e - s))",
 	].join("; ");
 	const starts = Array.from({ length: STARTS }, () => Number(ns.must(["sh", "-c", once]).trim()) / 1e6);
@@ -87,19 +98,17 @@ export async function measureAppliance(): Promise<Appliance> {
 
 	const hosts = { "wasm2c, static": [program], Node: [process.execPath, NODE_HOST] };
 	const results = new Map<string, number[]>(Object.keys(hosts).map((name) => [name, []]));
-	let residentAfterTrafficKib = 0;
 	for (let round = 0; round < ROUNDS; round++) {
 		for (const [name, command] of Object.entries(hosts)) {
-			const { gbits, residentKib: resident } = await throughputOf(command);
-			results.get(name)!.push(gbits);
-			if (command[0] === program) residentAfterTrafficKib = Math.max(residentAfterTrafficKib, resident);
+			results.get(name)!.push((await trafficOf(command, 1)).gbits);
 		}
 	}
+	const loaded = await trafficOf([program], (PORTS - 2) / 2, ["-u", PARENT, "-t", "idle"]);
 	return {
 		fileBytes: statSync(program).size,
 		residentKib,
 		anonymousKib,
-		residentAfterTrafficKib,
+		residentLoadedKib: loaded.residentMaxKib,
 		startMs: median(starts),
 		throughput: [...results].map(([name, values]) => ({ host: name, gbits: median(values) })),
 	};
