@@ -35,7 +35,10 @@ export function printList(layout: ListLayout, rows: ListRow[], flags: Flags): vo
 		return;
 	}
 	if (format !== "" && format !== "table" && !format.startsWith("table ")) {
-		printRows(rows.map(rowPrinter(readEscapes(format))));
+		const printed = rowPrinter(readEscapes(format));
+		// A template that fits no row is wrong also where there is none to show it.
+		if (rows.length === 0) printed(blankRow(layout));
+		printRows(rows.map(printed));
 		return;
 	}
 	const custom = format.slice("table ".length).trim();
@@ -77,6 +80,12 @@ export function applyFilters<T>(
 /** An id as lists show it. */
 export function shortId(id: string, full: boolean): string {
 	return full ? id : id.slice(0, 12);
+}
+
+function blankRow({ headers }: ListLayout): ListRow {
+	return Object.fromEntries(
+		Object.entries(headers).map(([name, header]) => [name, typeof header === "string" ? "" : () => ""]),
+	);
 }
 
 function rowPrinter(text: string): (row: ListRow) => string {

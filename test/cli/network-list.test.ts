@@ -168,6 +168,21 @@ for (const [args, stdout, stderr] of FAILURES) {
 	});
 }
 
+List("a template that fits no row is wrong also where there is nothing to list", async () => {
+	await withDaemon({ "GET /networks": [200, []], "GET /containers": [200, []] }, async ({ host }) => {
+		for (const list of [["network", "ls"], ["ps"]]) {
+			assert.equal(await vlane([...list, "--format", "{{.Nope}}"], { host }), {
+				status: 1,
+				stdout: "",
+				stderr: 'template parsing error: template: :1:2: executing "" at <.Nope>: map has no entry for key "Nope"\n',
+			});
+			const fitting = '{{.ID}}{{.Label "a"}}{{range split .ID ","}}{{upper .}}{{end}}';
+			const format = list[0] === "ps" ? "{{.Names}}{{upper .ID}}" : fitting;
+			assert.equal(await vlane([...list, "--format", format], { host }), { status: 0, stdout: "", stderr: "" });
+		}
+	});
+});
+
 List("a bad template is refused before the daemon is asked", async () => {
 	await withDaemon(ROUTES, async ({ host, asked }) => {
 		const outcome = await vlane(["network", "inspect", "-f", "{{end}}", "pub_net"], { host });
