@@ -1,6 +1,6 @@
 /**
- * README.md, typed: every example runs from the top to the bottom in one session, against a real daemon on a LAN that
- * is as the tutorial assumes, and prints what the README shows.
+ * The documents for users, typed: every example runs from the top to the bottom in one session, against a real daemon
+ * on a LAN that is as the tutorial assumes, and prints what the document shows.
  */
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -13,7 +13,8 @@ import { needs, testOrSkip } from "../support/needs.js";
 import { startVlane, type Vlane } from "../support/vlane.js";
 
 const BIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
-const readme = suite("README.md");
+const DOCUMENTS = ["README.md", "docs/tutorial.md", "docs/howto.md"];
+const typed = suite("documents, typed");
 const need = { root: true, tun: true, tools: ["ip", "ping", "sh"] };
 
 let lan: Lan;
@@ -21,7 +22,7 @@ let vlane: Vlane;
 let env: Record<string, string>;
 let pristine: string;
 
-/** What the README promises to leave alone. */
+/** What the documents promise to leave alone. */
 function hostView(): string {
 	return ["link", "address", "route"].map((what) => lan.host.must(["ip", what, "show"])).join("\n");
 }
@@ -35,7 +36,7 @@ function makeCommand(directory: string): string {
 	return directory;
 }
 
-readme.before(async () => {
+typed.before(async () => {
 	if (needs(need)) return;
 	lan = await makeLan({ vlans: [50, 60, 218] });
 	lan.host.must(["ip", "address", "add", "172.16.86.250/24", "dev", PARENT]);
@@ -49,24 +50,26 @@ readme.before(async () => {
 	env = { PATH: `${bin}${delimiter}${process.env.PATH}`, VLANE_HOST: `unix://${vlane.socket}` };
 });
 
-readme.after(async () => {
+typed.after(async () => {
 	if (needs(need)) return;
 	await vlane.cleanup();
 	lan.close();
 });
 
-for (const { heading, line, script, expected } of examples(readDocument("README.md"))) {
-	testOrSkip(readme, `${heading}, line ${line}`, need, () => {
-		const { status, stdout } = lan.host.run(["sh", "-c", `exec 2>&1\n${script}`], { env });
-		if (expected === undefined) assert.is(status, 0, stdout);
-		else if (!isShown(expected, stdout)) assert.is(stdout, expected);
-	});
+for (const document of DOCUMENTS) {
+	for (const { heading, line, script, expected } of examples(readDocument(document))) {
+		testOrSkip(typed, `${document}: ${heading}, line ${line}`, need, () => {
+			const { status, stdout } = lan.host.run(["sh", "-c", `exec 2>&1\n${script}`], { env });
+			if (expected === undefined) assert.is(status, 0, stdout);
+			else if (!isShown(expected, stdout)) assert.is(stdout, expected);
+		});
+	}
 }
 
-testOrSkip(readme, "the host is as it was", need, () => {
+testOrSkip(typed, "the host is as it was", need, () => {
 	assert.is(vlane.must("ps", "-aq"), "");
 	assert.is(vlane.must("network", "ls", "-q"), "");
 	assert.is(hostView(), pristine);
 });
 
-readme.run();
+typed.run();
