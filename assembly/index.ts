@@ -1,6 +1,7 @@
 /**
- * The packet core's exports. It imports one thing, its memory, knows no other, and keeps no state but in it and in a
- * few addresses computed once by `init`. Numbers only cross the boundary, at most one call per batch.
+ * The packet core's exports. It imports one thing, its memory (the build `standalone` brings it along), knows no other,
+ * and keeps no state but in it and in a few addresses computed once by `init`. Numbers only cross the boundary, at most
+ * one call per batch.
  */
 import {
   ABI_VERSION, CQ_ENTRIES, FDB_ENTRY_BYTES, HEADER, HEADER_ABI_VERSION, HEADER_ACTIVE, HEADER_BYTES,
@@ -77,12 +78,13 @@ export function layout(portsMax: u32, segmentsMax: u32, tablesMax: u32, fdbCapac
 }
 
 /**
- * Makes the memory ready, once, on fresh (zero) memory; answers false if it is too small for the map that `layout`
- * wrote.
+ * Makes the memory ready, once, on fresh (zero) memory. One that is too small for the map that `layout` wrote is grown;
+ * answers false if that can not be.
  */
 export function init(): bool {
   assert(CQ_ENTRIES * 16 + 8192 <= RING_BYTES);
-  if (<u64>memory.size() << 16 < <u64>load<u32>(HEADER, HEADER_BYTES_TOTAL)) return false;
+  const missing = <i32>((<u64>load<u32>(HEADER, HEADER_BYTES_TOTAL) + 0xffff) >> 16) - memory.size();
+  if (missing > 0 && memory.grow(missing) < 0) return false;
   portsInit();
   fdbInit(load<u32>(HEADER, HEADER_FDB), load<u32>(HEADER, HEADER_FDB_CAPACITY));
   ipdbInit(load<u32>(HEADER, HEADER_IPS), load<u32>(HEADER, HEADER_IPS_CAPACITY));

@@ -4,8 +4,9 @@
  *
  * The table is ns per frame of the core alone, in batches of 64 frames of 64 bytes: V8 with two builds, the baseline
  * build as C (wasm2c -O2), in the interpreter, and the same algorithm written in C at -O3 (bench/firmware/native.c).
- * Every engine sends the same bytes, or the run fails. Engines take turns in each row. Then the static host of
- * examples/wasm2c: size, memory, start-up, throughput beside the Node host.
+ * VLANE_C_API=/path/to/libwasmtime.so adds an engine with WebAssembly's standard C interface. Every engine sends the
+ * same bytes, or the run fails. Engines take turns in each row. Then the static host of examples/wasm2c: size, memory,
+ * start-up, throughput beside the Node host.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
@@ -13,7 +14,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { onCleanup } from "../test/support/cleanup.js";
-import { buildProgram, CORE_BASELINE, CORES, ROOT } from "../test/support/firmware.js";
+import { buildProgram, CORE_BASELINE, CORES, coreOf, NATIVE_ENGINES, ROOT } from "../test/support/firmware.js";
 import { needs } from "../test/support/needs.js";
 import { must } from "../test/support/netns.js";
 import { measureAppliance } from "./firmware/appliance.js";
@@ -62,6 +63,9 @@ const engines: [name: string, command: string[]][] = [
 	["V8 baseline", [process.execPath, V8, "baseline"]],
 	["wasm2c -O2", [buildProgram("wasm2c", "measure"), baseline]],
 	["interpreter", [buildProgram("interpreter", "measure"), baseline]],
+	...(NATIVE_ENGINES.includes("c-api")
+		? [["C API", [buildProgram("c-api", "measure"), coreOf("c-api")]] as [string, string[]]]
+		: []),
 	["C -O3", [buildNative(), baseline]],
 ];
 

@@ -365,8 +365,8 @@ extern "C" {
 uint32_t vlane_layout(uint32_t ports_max, uint32_t segments_max, uint32_t tables_max, uint32_t fdb_capacity,
 	uint32_t slots_max);
 
-/* Makes the memory ready, once, on fresh (zero) memory; answers false if it is too small for the map that `layout`
- * wrote. */
+/* Makes the memory ready, once, on fresh (zero) memory. One that is too small for the map that `layout` wrote is
+ * grown; answers false if that can not be. */
 uint32_t vlane_init(void);
 
 /* Parses the frame at `frame` into the PARSED_* record at `out`; answers PARSED_FLAGS. */

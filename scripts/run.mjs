@@ -135,7 +135,12 @@ const PRODUCTS = [
 		sources: ["assembly", "asconfig.json", "package-lock.json"],
 		async compile(output) {
 			const asc = ["node_modules/assemblyscript/bin/asc.js", "assembly/index.ts"];
-			const files = { debug: "core.debug.wasm", release: "core.wasm", baseline: "core.baseline.wasm" };
+			const files = {
+				debug: "core.debug.wasm",
+				release: "core.wasm",
+				baseline: "core.baseline.wasm",
+				standalone: "core.standalone.wasm",
+			};
 			const builds = Object.entries(files).map(([target, file]) =>
 				node([...asc, "--target", target, "--outFile", join(output, file)]),
 			);

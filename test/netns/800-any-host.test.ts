@@ -1,6 +1,7 @@
 /**
  * The same forwarding, whatever hosts the core: the Node host, and the C host of examples/ with the core translated by
- * wasm2c or run by an interpreter. Real frames on a LAN in namespaces, looked at from outside only.
+ * wasm2c or run by an interpreter (and by what VLANE_C_API names, see examples/c-api). Real frames on a LAN in
+ * namespaces, looked at from outside only.
  *
  *   a1, a2 (VLAN 50, network 1)   c (VLAN 50, network 2)   b (VLAN 60)   u (untagged)   all on the parent eth0
  */
@@ -8,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { capture } from "../support/capture.js";
-import { buildProgram, CORE_BASELINE, NATIVE_ENGINES, TOOLS } from "../support/firmware.js";
+import { buildProgram, coreOf, NATIVE_ENGINES, TOOLS } from "../support/firmware.js";
 import { BROADCAST, TPID_CTAG } from "../support/frames.js";
 import { FAR_END, type Lan, makeLan, PARENT } from "../support/lan.js";
 import { type Need, testOrSkip } from "../support/needs.js";
@@ -37,7 +38,7 @@ const HOSTS: Host[] = [
 		need: { ...BASE, tools: [...BASE.tools!, ...TOOLS[engine].tools!] },
 		command: () => {
 			if (!programs.has(engine)) programs.set(engine, buildProgram(engine, "host"));
-			return [programs.get(engine)!, "-c", fileURLToPath(CORE_BASELINE)];
+			return [programs.get(engine)!, "-c", coreOf(engine)];
 		},
 	})),
 ];

@@ -19,24 +19,35 @@ import { must } from "./netns.js";
 /** The checkout, seen from dist/test/support/. */
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 export const CORE_BASELINE = new URL("../../../build/core.baseline.wasm", import.meta.url);
+/** The baseline with a memory of its own, for engines whose hosts can not bring one. */
+export const CORE_STANDALONE = new URL("../../../build/core.standalone.wasm", import.meta.url);
 export const CORES = { release: CORE_RELEASE, debug: CORE_DEBUG, baseline: CORE_BASELINE };
 export type CoreBuild = keyof typeof CORES;
 
+/** A library with WebAssembly's standard C interface, to be tested beside the other engines. */
+const C_API_LIBRARY = process.env.VLANE_C_API;
+
 /** Engines that examples/ has glue for. */
-export const NATIVE_ENGINES = ["wasm2c", "interpreter"] as const;
-export type NativeEngine = (typeof NATIVE_ENGINES)[number];
+export type NativeEngine = "wasm2c" | "interpreter" | "c-api";
+export const NATIVE_ENGINES: NativeEngine[] = ["wasm2c", "interpreter", ...(C_API_LIBRARY ? ["c-api" as const] : [])];
+
+/** The core's file that an engine's programs are given; the one of wasm2c is linked in. */
+export const coreOf = (engine: NativeEngine): string =>
+	fileURLToPath(engine === "c-api" ? CORE_STANDALONE : CORE_BASELINE);
 
 /** What building for each engine takes. */
 export const TOOLS: Record<NativeEngine, Need> = {
 	wasm2c: { tools: ["make", "cc", "wasm2c"] },
 	interpreter: { tools: ["make", "cc", "g++", "wasm2c"] },
+	"c-api": { tools: ["make", "cc"] },
 };
 
 /** Builds one of the examples' programs in a directory that ends with the test; answers the program's path. */
 export function buildProgram(engine: NativeEngine, program: "host" | "replay" | "measure"): string {
 	const directory = mkdtempSync(join(tmpdir(), "vlane-firmware-"));
 	onCleanup(() => rmSync(directory, { recursive: true, force: true }));
-	must(["make", "-s", "-C", join(ROOT, "examples", engine), `OUT=${directory}`, join(directory, program)]);
+	const settings = [`OUT=${directory}`, ...(engine === "c-api" ? [`LIBRARY=${C_API_LIBRARY}`] : [])];
+	must(["make", "-s", "-C", join(ROOT, "examples", engine), ...settings, join(directory, program)]);
 	return join(directory, program);
 }
 

@@ -3,14 +3,14 @@
  * baseline translated to C by wasm2c, and the baseline in an interpreter. Verdicts, output frames, counters and tables
  * are the same in each byte.
  *
+ * VLANE_C_API=/path/to/libwasmtime.so adds an engine with WebAssembly's standard C interface (examples/c-api).
  * VLANE_FRAMES=1000000 sets the number of frames, VLANE_SEED=N the first of the random switches, each of which gets
  * FRAMES_EACH frames.
  */
 import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { buildProgram, CORE_BASELINE, compileCores, NATIVE_ENGINES, Replayer, TOOLS } from "../support/firmware.js";
+import { buildProgram, compileCores, coreOf, NATIVE_ENGINES, Replayer, TOOLS } from "../support/firmware.js";
 import { needs, testOrSkip } from "../support/needs.js";
 import { makeScript } from "../support/traffic.js";
 
@@ -30,14 +30,14 @@ function same(name: string, seed: number, actual: Buffer, expected: Buffer): voi
 	assert.unreachable(`${name} differs from release at byte ${at} (${lengths}): VLANE_SEED=${seed} VLANE_FRAMES=1`);
 }
 
-function replay(program: string, script: Buffer): Buffer {
-	const ran = spawnSync(program, [fileURLToPath(CORE_BASELINE)], { input: script, maxBuffer: OUTPUT_BYTES_MAX });
+function replay([program, ...argv]: string[], script: Buffer): Buffer {
+	const ran = spawnSync(program!, argv, { input: script, maxBuffer: OUTPUT_BYTES_MAX });
 	assert.is(ran.status, 0, `${program}: ${ran.error?.message ?? ran.stderr.toString()}`);
 	return ran.stdout;
 }
 
 /** Compares with the engines of the names given; answers how many frames and bytes were the same. */
-function compare(programs: Map<string, string>, frames: number): { frames: number; bytes: number } {
+function compare(programs: Map<string, string[]>, frames: number): { frames: number; bytes: number } {
 	const modules = compileCores();
 	const total = { frames: 0, bytes: 0 };
 	for (let seed = FIRST_SEED; total.frames < frames; seed++) {
@@ -58,11 +58,18 @@ function compare(programs: Map<string, string>, frames: number): { frames: numbe
 
 const tools = [...new Set(NATIVE_ENGINES.flatMap((engine) => TOOLS[engine].tools ?? []))];
 
-testOrSkip(engines, `wasm2c, the interpreter and three builds in V8 agree over ${FRAMES} frames`, { tools }, () => {
-	const programs = new Map(NATIVE_ENGINES.map((engine) => [engine, buildProgram(engine, "replay")]));
-	const { frames, bytes } = compare(programs, FRAMES);
-	console.log(`${frames} frames, ${bytes} bytes of output, the same in ${programs.size + 3} engines`);
-});
+testOrSkip(
+	engines,
+	`${NATIVE_ENGINES.join(", ")} and three builds in V8 agree over ${FRAMES} frames`,
+	{ tools },
+	() => {
+		const programs = new Map(
+			NATIVE_ENGINES.map((engine) => [engine, [buildProgram(engine, "replay"), coreOf(engine)]]),
+		);
+		const { frames, bytes } = compare(programs, FRAMES);
+		console.log(`${frames} frames, ${bytes} bytes of output, the same in ${programs.size + 3} engines`);
+	},
+);
 
 if (needs({ tools }) !== undefined) {
 	engines("without the tools: three builds in V8 agree", () => {

@@ -3,13 +3,16 @@
  * same, and the baseline build needs nothing but what WebAssembly began with.
  */
 import { spawnSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { instantiateSync } from "@assemblyscript/loader";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import * as abi from "../../assembly/abi.js";
-import { CORES, type CoreBuild, compileCores, openCore, ROOT } from "../support/firmware.js";
+import type { CoreExports } from "../../src/core/engine.js";
+import { CORE_STANDALONE, CORES, type CoreBuild, compileCores, openCore, ROOT } from "../support/firmware.js";
 import { testOrSkip } from "../support/needs.js";
 import { must } from "../support/netns.js";
 
@@ -138,6 +141,51 @@ tests("each build lays the memory out alike, and says its version", () => {
 		return Buffer.from(engine.view(abi.HEADER, abi.HEADER_BYTES)).toString("hex");
 	});
 	assert.is(new Set(maps).size, 1);
+});
+
+/** Bytes of each section of a module, by number (spec 5.5). */
+function sections(module: Buffer): Map<number, string> {
+	const found = new Map<number, string>();
+	for (let at = 8; at < module.length; ) {
+		const id = module[at++]!;
+		let bytes = 0;
+		for (let shift = 0, byte = 0x80; byte >= 0x80; shift += 7) {
+			byte = module[at++]!;
+			bytes |= (byte & 0x7f) << shift;
+		}
+		found.set(id, module.toString("hex", at, at + bytes));
+		at += bytes;
+	}
+	return found;
+}
+
+tests("the standalone build is the baseline with a memory of its own, which init grows", () => {
+	const bytes = readFileSync(fileURLToPath(CORE_STANDALONE));
+	const [alone, baseline] = [sections(bytes), sections(bytesOf("baseline"))];
+	const memory = [2, 5, 7]; // imports, memories, exports
+	for (const id of memory) {
+		alone.delete(id);
+		baseline.delete(id);
+	}
+	assert.equal(alone, baseline);
+	const module = new WebAssembly.Module(bytes);
+	assert.equal(WebAssembly.Module.imports(module), []);
+	const exports = instantiateSync(module, {}).exports as unknown as CoreExports & {
+		memory: WebAssembly.Memory;
+	};
+	const total = exports.layout(32, 32, 4, 128, 64);
+	assert.is(exports.memory.buffer.byteLength, 65536);
+	assert.is(exports.init(), 1);
+	assert.is(exports.memory.buffer.byteLength, Math.ceil(total / 65536) * 65536);
+	assert.is(exports.portAdd(abi.KIND_UPLINK, 0, 0, 0, 2, 0, 1500), 1);
+});
+
+testOrSkip(tests, "the glue for engines with the standard C interface compiles", { tools: ["make", "cc"] }, () => {
+	const directory = mkdtempSync(join(tmpdir(), "vlane-abi-"));
+	const object = join(directory, "engine.o");
+	const flags = "CFLAGS=-O1 -Wall -Wextra -Werror";
+	must(["make", "-s", "-C", join(ROOT, "examples/c-api"), `OUT=${directory}`, flags, object]);
+	rmSync(directory, { recursive: true });
 });
 
 tests("the baseline build is small", () => {
