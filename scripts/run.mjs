@@ -157,6 +157,7 @@ const PRODUCTS = [
 		sources: [
 			...["src", "dashboard", "test", "bench", "assembly/abi.ts"],
 			...["tsconfig.json", "package-lock.json", "scripts/manpages.mjs", "scripts/dashboard.mjs"],
+			"scripts/cniplugin.mjs",
 		],
 		async compile(output) {
 			const tsc = ["node_modules/typescript/bin/tsc", "-p", ".", "--outDir", output];
@@ -165,7 +166,8 @@ const PRODUCTS = [
 				node(["node_modules/typescript/bin/tsc", "-p", "dashboard"]),
 				node(["scripts/dashboard.mjs", output]),
 			]);
-			return Math.max(...statuses) || node(["scripts/manpages.mjs", output]);
+			const status = Math.max(...statuses) || (await node(["scripts/manpages.mjs", output]));
+			return status || node(["scripts/cniplugin.mjs", output]);
 		},
 	},
 ];

@@ -34,7 +34,7 @@ export class Spaces {
  * configuration networks nobody's.
  */
 export function managedPools(network: NetworkRecord): IpamConfig[] {
-	return network.owner === undefined && !network.configOnly ? network.ipam : [];
+	return network.owner !== "docker" && !network.configOnly ? network.ipam : [];
 }
 
 /** Endpoints of one network. */

@@ -5,7 +5,7 @@ import { type Context, endpointsOf } from "./context.js";
 import { parseEndpointOptions } from "./endpointopts.js";
 import { VlaneError } from "./errors.js";
 import { checkRouteConflicts, settleGateways } from "./gateways.js";
-import { chooseIfname } from "./interface.js";
+import { chooseIfname, configureInterface } from "./interface.js";
 import { checkEndpointAddresses } from "./ipamconfig.js";
 import { messageOf } from "./log.js";
 import { parseMac, stableMac } from "./mac.js";
@@ -15,7 +15,7 @@ import { isSandboxIfname } from "./sandbox.js";
 import type { CreateContainerBody } from "./schema.js";
 import { segmentKey } from "./segment.js";
 import { isTargetAlive, type Target, targetPath } from "./target.js";
-import type { ApiContainer, ApiEndpoint, EndpointRecord, NetworkRecord } from "./types.js";
+import type { ApiContainer, ApiEndpoint, EndpointRecord, NetworkRecord, RouteRecord } from "./types.js";
 import { type Undo, withUndo } from "./undo.js";
 
 /** What the user asked of an endpoint; what is absent is chosen. */
@@ -146,6 +146,22 @@ export class Endpoints {
 		return endpoint;
 	}
 
+	/**
+	 * Gives an endpoint that has been made the addresses and routes that somebody else has decided on.
+	 * @param addresses CIDR texts; the first of each family is the endpoint's own
+	 * @throws VlaneError, SysError; the endpoint should be released then
+	 */
+	async configure(endpoint: EndpointRecord, addresses: string[], routes: RouteRecord[]): Promise<void> {
+		const ipv4 = addresses.find((address) => !address.includes(":"));
+		const ipv6 = addresses.find((address) => address.includes(":"));
+		const furtherAddresses = addresses.filter((address) => address !== ipv4 && address !== ipv6);
+		const change = { ipv4, ipv6, furtherAddresses, routes };
+		configureInterface(targetPath(endpoint.target), { ifname: endpoint.ifname, ...change });
+		await this.context.state.endpoints.put(Object.assign(endpoint, change));
+		this.#announce(endpoint);
+		this.context.files.changed(endpoint);
+	}
+
 	/** Removes an endpoint and its interface; what is gone already is fine. */
 	async release(endpoint: EndpointRecord): Promise<void> {
 		const { state, fabric, spaces, lifetimes, files, log } = this.context;
@@ -258,7 +274,9 @@ export class Endpoints {
 
 	#checkFree(network: NetworkRecord, target: Target, name: string): void {
 		const others = endpointsOf(this.context.state, network.id);
-		if (others.some((other) => other.name === name || other.target === target.text)) {
+		// What CNI attaches is told apart by its name: a namespace may be on a network twice.
+		const isTwice = (other: EndpointRecord) => network.owner !== "cni" && other.target === target.text;
+		if (others.some((other) => other.name === name || isTwice(other))) {
 			throw new VlaneError("conflict", `endpoint with name ${name} already exists in network ${network.name}`);
 		}
 	}

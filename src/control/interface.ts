@@ -11,6 +11,7 @@ import { inNetns, openNetns } from "../sys/netns.js";
 import { destroyTap, locateTap, openTap, setCarrier, setPersistent } from "../tap/tap.js";
 import { sysctlFile } from "./endpointopts.js";
 import { VlaneError } from "./errors.js";
+import type { RouteRecord } from "./types.js";
 
 /** What an endpoint's interface is given when it is made. Addresses are CIDR texts. */
 export interface InterfaceSpec {
@@ -19,6 +20,8 @@ export interface InterfaceSpec {
 	mtuBytes: number;
 	ipv4?: string;
 	ipv6?: string;
+	furtherAddresses?: string[];
+	routes?: RouteRecord[];
 	/** Checked sysctls, see endpointopts.ts. */
 	sysctls?: string[];
 	/** Other interfaces have the same `mac`: addresses that are made from it would collide. */
@@ -84,17 +87,61 @@ export function openEndpointInterface(netnsPath: string, spec: InterfaceSpec): n
 }
 
 function configure(netlink: Rtnetlink, index: number, spec: InterfaceSpec): void {
-	setIpv6(spec.ifname, spec.ipv6 !== undefined);
+	const addresses = addressesOf(spec);
+	setIpv6(
+		spec.ifname,
+		addresses.some((address) => address.includes(":")),
+	);
 	if (spec.sharesMac && spec.ipv6 !== undefined) writeIpv6(spec.ifname, "addr_gen_mode", ADDR_GEN_MODE_RANDOM);
 	netlink.setLink(index, { mac: spec.mac, mtuBytes: spec.mtuBytes });
-	for (const address of [spec.ipv4, spec.ipv6]) {
-		// Addresses come from our own bookkeeping, so detection of duplicates would only delay their use.
-		if (address !== undefined) netlink.addAddress(index, address, { noDad: true });
-	}
+	// Addresses come from somebody's bookkeeping, so detection of duplicates would only delay their use.
+	for (const address of addresses) netlink.addAddress(index, address, { noDad: true });
 	for (const sysctl of spec.sysctls ?? []) writeSysctl(sysctl, spec.ifname);
 	const loopback = netlink.link("lo");
 	if (loopback && !loopback.up) netlink.setLink(loopback.index, { up: true });
 	netlink.setLink(index, { up: true });
+	addRoutes(netlink, index, spec.routes ?? []);
+}
+
+/** All addresses of an endpoint. */
+export function addressesOf({
+	ipv4,
+	ipv6,
+	furtherAddresses = [],
+}: Pick<InterfaceSpec, "ipv4" | "ipv6" | "furtherAddresses">): string[] {
+	return [ipv4, ipv6, ...furtherAddresses].filter((address) => address !== undefined);
+}
+
+/** A default route beside that of another interface comes behind it; one that is there already is fine. */
+function addRoutes(netlink: Rtnetlink, index: number, routes: RouteRecord[]): void {
+	for (const route of routes) {
+		try {
+			netlink.addRoute({ ...route, index }, { append: true });
+		} catch (error) {
+			if (!isErrno(error, "EEXIST")) throw error;
+		}
+	}
+}
+
+/**
+ * Gives an interface that is there its addresses and routes.
+ * @throws VlaneError notFound: it is not there; SysError
+ */
+export function configureInterface(
+	netnsPath: string,
+	spec: Pick<InterfaceSpec, "ifname" | "ipv4" | "ipv6" | "furtherAddresses" | "routes">,
+): void {
+	withNetns(netnsPath, (netlink) => {
+		const link = netlink.link(spec.ifname);
+		if (!link) throw new VlaneError("notFound", `interface ${spec.ifname} is not in ${netnsPath}`);
+		const addresses = addressesOf(spec);
+		if (addresses.some((address) => address.includes(":"))) setIpv6(spec.ifname, true);
+		const present = netlink.addresses(link.index).map(({ cidr }) => cidr);
+		for (const address of addresses.filter((text) => !present.includes(text))) {
+			netlink.addAddress(link.index, address, { noDad: true });
+		}
+		addRoutes(netlink, link.index, spec.routes ?? []);
+	});
 }
 
 function writeSysctl(sysctl: string, ifname: string): void {

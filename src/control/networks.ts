@@ -45,6 +45,15 @@ export class Networks {
 		return this.#make({ ...planned, id, owner: "docker" });
 	}
 
+	/**
+	 * Makes a network for a CNI configuration.
+	 * @param addresses absent: as the body says
+	 * @throws VlaneError, SysError; nothing is left behind then
+	 */
+	createForCni(body: CreateNetworkBody, addresses?: ResolvedIpam): Promise<NetworkRecord> {
+		return this.#make({ ...this.#plan(body, addresses), owner: "cni" });
+	}
+
 	async #make(network: NetworkRecord): Promise<NetworkRecord> {
 		const { state, fabric, spaces, log } = this.context;
 		await withUndo(async (undo) => {

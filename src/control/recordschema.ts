@@ -1,7 +1,7 @@
 /** The shapes of stored records (types.ts), checked where they may come from elsewhere: an import, a damaged disk. */
 import { z } from "zod";
 import { parseCidr, parseIp } from "./cidr.js";
-import type { ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
+import type { AttachmentRecord, ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
 
 const id = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hex digits");
 const cidr = z.string().refine((text) => parseCidr(text) !== undefined, "must be an address with prefix length");
@@ -34,7 +34,7 @@ const network = z.looseObject({
 	createdLink: z.boolean(),
 	configOnly: z.boolean().optional(),
 	configFrom: z.string().optional(),
-	owner: z.literal("docker").optional(),
+	owner: z.enum(["docker", "cni"]).optional(),
 }) satisfies z.ZodType<NetworkRecord>;
 
 const endpoint = z.looseObject({
@@ -51,6 +51,10 @@ const endpoint = z.looseObject({
 	gateway4: ip.optional(),
 	gateway6: ip.optional(),
 	mtuBytes: z.int().positive(),
+	furtherAddresses: z.array(cidr).optional(),
+	routes: z
+		.array(z.looseObject({ destination: name, gateway: ip.optional(), metric: z.int().nonnegative().optional() }))
+		.optional(),
 }) satisfies z.ZodType<EndpointRecord>;
 
 const container = z.looseObject({
@@ -65,10 +69,20 @@ const container = z.looseObject({
 	hostname: z.string(),
 }) satisfies z.ZodType<ContainerRecord>;
 
+const attachment = z.looseObject({
+	id: name,
+	created: z.string(),
+	network: name,
+	containerId: name,
+	ifname: name,
+	networkId: id,
+}) satisfies z.ZodType<AttachmentRecord>;
+
 const SHAPES: Record<string, z.ZodType> = {
 	network,
 	endpoint,
 	container,
+	attachment,
 	"meta/schema": z.int().positive(),
 	"meta/hostId": id,
 };

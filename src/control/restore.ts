@@ -100,7 +100,7 @@ async function restoreEndpoint(
 		return;
 	}
 	try {
-		for (const cidr of [endpoint.ipv4, endpoint.ipv6]) {
+		for (const cidr of managedPools(network).length > 0 ? [endpoint.ipv4, endpoint.ipv6] : []) {
 			if (cidr === undefined) continue;
 			const [requested] = cidr.split("/");
 			spaces.of(network).allocate(network.id, { family: mustParseCidr(cidr).family, requested });

@@ -3,7 +3,7 @@
  */
 import { newId } from "./names.js";
 import type { Store } from "./store.js";
-import type { ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
+import type { AttachmentRecord, ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
 
 /** Finds the records that have a key; oldest first. */
 export type Lookup<T> = (key: string) => T[];
@@ -125,6 +125,7 @@ export interface State {
 	networks: Table<NetworkRecord>;
 	endpoints: Table<EndpointRecord>;
 	containers: Table<ContainerRecord>;
+	attachments: Table<AttachmentRecord>;
 	networksNamed: Lookup<NetworkRecord>;
 	/** By the name of the configuration network that they were made from. */
 	networksConfiguredBy: Lookup<NetworkRecord>;
@@ -158,6 +159,7 @@ export async function loadState(store: Store): Promise<State> {
 		networks,
 		endpoints,
 		containers,
+		attachments: new Table<AttachmentRecord>(store, "attachment/"),
 		networksNamed: networks.by(({ name }) => name),
 		networksConfiguredBy: networks.by(({ configFrom }) => configFrom ?? ""),
 		endpointsOfNetwork: endpoints.by(({ networkId }) => networkId),

@@ -45,8 +45,11 @@ function endpointProblems(endpoints: EndpointRecord[], networks: NetworkRecord[]
 	});
 	type Homed = (typeof homed)[number];
 	// Docker's addresses are Docker's to give: it only promises that one network has each of them once.
-	const spaceOf = ({ network }: Homed) => (network.owner ? `network ${network.name}` : segmentKey(network));
-	const addressesOf = ({ ipv4, ipv6 }: EndpointRecord) => [ipv4, ipv6].flatMap((cidr) => (cidr ? [cidr] : []));
+	const spaceOf = ({ network }: Homed) =>
+		network.owner === "docker" ? `network ${network.name}` : segmentKey(network);
+	// A network without subnets that has endpoints with addresses: another plugin gives them.
+	const addressesOf = ({ ipv4, ipv6, network }: Homed) =>
+		network.owner === "cni" && network.ipam.length === 0 ? [] : [ipv4, ipv6].flatMap((cidr) => (cidr ? [cidr] : []));
 	return [
 		...endpoints
 			.filter(({ networkId }) => !networkOf.has(networkId))
@@ -69,7 +72,7 @@ function endpointProblems(endpoints: EndpointRecord[], networks: NetworkRecord[]
 		),
 		...twice(homed, "endpoints", ({ name, network }) => [`the name ${name} in network ${network.name}`]),
 		...twice(homed, "endpoints", ({ target, network }) =>
-			target === "sandbox:" ? [] : [`the target ${target} in network ${network.name}`],
+			target === "sandbox:" || network.owner === "cni" ? [] : [`the target ${target} in network ${network.name}`],
 		),
 	];
 }

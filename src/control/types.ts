@@ -34,8 +34,11 @@ export interface NetworkRecord {
 	configOnly?: boolean;
 	/** Name of the configuration network that it was made from. */
 	configFrom?: string;
-	/** Docker Engine's network: it decides over its name, its addresses and its life. Absent: our own. */
-	owner?: "docker";
+	/**
+	 * `docker`: Docker Engine's network, which decides over its name, its addresses and its life. `cni`: made for a CNI
+	 * configuration, and removed with its last endpoint. Absent: our own.
+	 */
+	owner?: "docker" | "cni";
 }
 
 export interface IpamConfig {
@@ -82,6 +85,33 @@ export interface EndpointRecord {
 	/** Further names in the hosts files of its neighbours. */
 	aliases?: string[];
 	labels?: Record<string, string>;
+	/** Addresses beyond the first of each family, CIDR; somebody else's to give. */
+	furtherAddresses?: string[];
+	/** Routes that somebody else has decided on. */
+	routes?: RouteRecord[];
+}
+
+/** A route through an endpoint. */
+export interface RouteRecord {
+	/** CIDR, or `default`. */
+	destination: string;
+	/** Absent: on the link. */
+	gateway?: string;
+	/** The lowest wins; absent: the kernel's. */
+	metric?: number;
+}
+
+/** What a CNI runtime has asked for and not taken back. */
+export interface AttachmentRecord {
+	/** `network/containerId/ifname`. */
+	id: string;
+	created: string;
+	/** Name of the network in the runtime's configuration. */
+	network: string;
+	containerId: string;
+	ifname: string;
+	/** Of the network that its endpoint is on, if it has one. */
+	networkId: string;
 }
 
 export interface ContainerRecord {

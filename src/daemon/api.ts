@@ -1,4 +1,5 @@
 /** The API's operations by method and path: which body each takes, and what it answers. */
+import type { CniCall } from "../cni/calls.js";
 import type { Containers } from "../control/containers.js";
 import { type Endpoints, wishOf } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
@@ -35,6 +36,7 @@ export interface Services {
 	endpoints: Endpoints;
 	containers: Containers;
 	queue: Queue;
+	cni: ReadonlyMap<string, CniCall>;
 	info(): object;
 	view: View;
 }
@@ -63,6 +65,11 @@ export function routes(services: Services): Route[] {
 		...networkRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
 		...containerRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
 		...endingRoutes(services),
+		route("POST", "/cni/{ref}", async ({ ref, body }) => {
+			const call = services.cni.get(ref);
+			if (!call) throw new VlaneError("notFound", `page not found: POST /cni/${ref}`);
+			return ok(await call(body));
+		}),
 	];
 }
 

@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { resolve } from "node:path";
+import { Attachments } from "../cni/attachments.js";
+import { cniCalls } from "../cni/calls.js";
 import { ContainerFiles } from "../control/containerfiles.js";
 import { Containers } from "../control/containers.js";
 import { type Context, Spaces } from "../control/context.js";
@@ -110,7 +112,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const info = describe(datapath, stateDir, served);
 		const { counters } = mover.datapath;
 		const view = new View({ fabric, counters, ring: datapath.ring, stats: () => datapath.stats() });
-		const table = routes({ networks, endpoints, containers, queue, info, view });
+		const cni = cniCalls(new Attachments(context, networks, endpoints), queue);
+		const table = routes({ networks, endpoints, containers, queue, cni, info, view });
 		const server = await serve(socket, table, log);
 		closers.push(async () => {
 			await closeServer(server);

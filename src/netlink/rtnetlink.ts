@@ -133,9 +133,10 @@ export class Rtnetlink {
 		return index === undefined ? all : all.filter((address) => address.index === index);
 	}
 
-	/** Adds a route to the main table. */
-	addRoute(route: Route): void {
-		this.#request(RTM_NEWROUTE, CREATE, routeBody(route), `RTM_NEWROUTE ${routeText(route)}`, () =>
+	/** Adds a route to the main table. `append`: behind those with the same destination and metric. */
+	addRoute(route: Route, options: { append?: boolean } = {}): void {
+		const flags = options.append ? codec.NLM_F_CREATE | codec.NLM_F_APPEND : CREATE;
+		this.#request(RTM_NEWROUTE, flags, routeBody(route), `RTM_NEWROUTE ${routeText(route)}`, () =>
 			this.#name(route.index),
 		);
 	}

@@ -15,6 +15,8 @@ export interface Need {
 	tun?: boolean;
 	/** Programs that must be in PATH. */
 	tools?: string[];
+	/** Files that must be there, by their whole paths: programs that are not in PATH. */
+	files?: string[];
 	/** Link kinds that the kernel must know, as `ip link add type KIND` calls them. */
 	kernel?: string[];
 	/** clang with libFuzzer and AddressSanitizer (Debian: clang, libclang-rt-dev). */
@@ -70,6 +72,8 @@ export function needs(need: Need): string | undefined {
 	const missing = tools.filter((tool) => !which(tool));
 	if (missing.length > 0) return `needs ${missing.join(", ")} in PATH`;
 	if (need.fuzzer && !hasFuzzer()) return "needs clang with libFuzzer and AddressSanitizer";
+	const absent = (need.files ?? []).filter((path) => !existsSync(path));
+	if (absent.length > 0) return `needs ${absent.join(", ")}`;
 	const unknown = (need.kernel ?? []).filter((kind) => !kernelKnows(kind));
 	if (unknown.length > 0) return `needs ${unknown.join(", ")} in the kernel`;
 	return undefined;
