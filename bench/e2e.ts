@@ -1,145 +1,163 @@
 /**
- * `npm run bench:e2e [-- --rounds N]`: whole paths, container to container and container to LAN, against what the
- * kernel has itself.
+ * `npm run bench:e2e [-- OPTION...]`: whole paths, container to container and container to LAN, against what else there
+ * is: the kernel's own drivers, Open vSwitch in user space, vde_switch, a loop in C.
  *
- * Peers take turns in every round, so that a machine that gets slower gets slower for all; the table shows medians and
- * the ratio to kernel macvlan of the same rounds. Rounds in which the hypervisor took more than 5 % of the time are
- * done again, a few times.
+ *   --rounds N       turns of each peer (3)
+ *   --seconds S      length of each measurement (2)
+ *   --only P,P       these peers:  vlane ovs-tso ovs vde c-loop macvlan bridge
+ *   --cases C,C      these cases:  ping tcp frames loss udp lan idle tagged qinq; ports-2 ports-16 ports-100 ports-1000
+ *                    (these four only when named)
+ *   --json FILE      appends each sample to FILE, a line of JSON each
+ *   --from FILE,...  measures nothing and reports what is in the files
+ *   --plots DIR      writes the diagrams into DIR
+ *   --check          ends with status 1 when a floor of bench/e2e/floors.ts is missed, and names each
+ *
+ * Peers take turns in every round, so that a machine that gets slower gets slower for all. A turn during which the
+ * hypervisor took more than 2 % of the time is done again, a few times, and said so.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { PEERS, type Peer, type Picture, type Place } from "./e2e/peers.js";
-import { median, processorTime, processUse, quantile } from "./e2e/statistics.js";
+import { CASES, type Case, type Values } from "./e2e/cases.js";
+import { judge } from "./e2e/floors.js";
+import { PEERS } from "./e2e/peers/index.js";
+import { sendsUntagged, UNTAGGED_NOTE } from "./e2e/peers/kernel.js";
+import { writePlots } from "./e2e/plots.js";
+import { report } from "./e2e/report.js";
+import { appendSample, Results, readSamples, type Sample } from "./e2e/samples.js";
+import { processorTime, shareSince } from "./e2e/statistics.js";
+import type { Peer } from "./e2e/wire.js";
 
-const BLAST = fileURLToPath(new URL("./e2e/blast.js", import.meta.url));
-const SECONDS = 2;
-const STOLEN_SHARE_MAX = 0.05;
-const REPEATS_MAX = 5;
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const STOLEN_SHARE_MAX = 0.02;
+const REPEATS_MAX = 4;
+/** Of the machine, by others, before a round. */
+const BUSY_SHARE_MAX = 0.1;
+const IDLE_LOOK_MS = 250;
+const LISTS = /[,\s]+/;
 
-/** What one peer did in one round. */
-interface Sample {
-	tcpPairGbps: number;
-	tcpUpGbps: number;
-	tcpDownGbps: number;
-	framesPerSecond: number;
-	pingP50Us: number;
-	pingP99Us: number;
-	/** Of the forwarding process; NaN when the kernel forwards. */
-	cpuUsPerFrame: number;
-	residentMiB: number;
+const { values: options } = parseArgs({
+	options: {
+		rounds: { type: "string", default: "3" },
+		seconds: { type: "string", default: "2" },
+		only: { type: "string" },
+		cases: { type: "string" },
+		json: { type: "string" },
+		from: { type: "string" },
+		plots: { type: "string" },
+		check: { type: "boolean", default: false },
+	},
+});
+
+/** Those of a list that were asked for. @throws Error for a name that is none */
+function chosen<Item extends { name: string }>(all: Item[], names: string | undefined, isDefault = all): Item[] {
+	if (names === undefined) return isDefault;
+	return names.split(LISTS).map((name) => {
+		const found = all.find((item) => item.name === name);
+		if (!found) throw new Error(`"${name}" is none of ${all.map((item) => item.name).join(", ")}`);
+		return found;
+	});
 }
 
-const COLUMNS: { key: keyof Sample; title: string; digits: number }[] = [
-	{ key: "tcpPairGbps", title: "TCP pair Gb/s", digits: 1 },
-	{ key: "tcpUpGbps", title: "TCP to LAN", digits: 1 },
-	{ key: "tcpDownGbps", title: "TCP from LAN", digits: 1 },
-	{ key: "framesPerSecond", title: "64 B frames/s", digits: 0 },
-	{ key: "pingP50Us", title: "ping p50 us", digits: 0 },
-	{ key: "pingP99Us", title: "p99 us", digits: 0 },
-	{ key: "cpuUsPerFrame", title: "CPU us/frame", digits: 2 },
-	{ key: "residentMiB", title: "RSS MiB", digits: 0 },
-];
-
-async function tcp(from: Place, to: Place): Promise<number> {
-	const server = to.ns.start(["iperf3", "-s", "-1", "--forceflush"]);
-	await server.waitFor(/Server listening/);
-	const { stdout } = from.ns.run(["iperf3", "-J", "-c", to.address, "-t", String(SECONDS)]);
-	await server.ended;
-	return JSON.parse(stdout).end.sum_received.bits_per_second / 1e9;
-}
-
-function received(place: Place): number {
-	return place.ns.ip("-s", "link", "show", place.ifname)[0].stats64.rx.packets;
-}
-
-function pings(from: Place, to: Place): number[] {
-	const stdout = from.ns.must(["ping", "-c", "300", "-i", "0.002", to.address]);
-	return [...stdout.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms) * 1000);
-}
-
-async function measure(picture: Picture): Promise<Sample> {
-	const { one, two, lan, pid } = picture;
-	one.ns.must(["ping", "-c", "1", two.address]);
-	const roundTripsUs = pings(one, two);
-	const tcpPairGbps = await tcp(one, two);
-	const tcpUpGbps = await tcp(one, lan);
-	const tcpDownGbps = await tcp(lan, one);
-	const mac = two.ns.ip("link", "show", two.ifname)[0].address;
-	const before = { frames: received(two), cpu: pid ? processUse(pid).cpuSeconds : Number.NaN };
-	one.ns.must([process.execPath, BLAST, one.ifname, mac, String(SECONDS)]);
-	const frames = received(two) - before.frames;
-	const use = pid ? processUse(pid) : { cpuSeconds: Number.NaN, residentBytes: Number.NaN };
-	return {
-		tcpPairGbps,
-		tcpUpGbps,
-		tcpDownGbps,
-		framesPerSecond: frames / SECONDS,
-		pingP50Us: quantile(roundTripsUs, 0.5),
-		pingP99Us: quantile(roundTripsUs, 0.99),
-		cpuUsPerFrame: ((use.cpuSeconds - before.cpu) * 1e6) / frames,
-		residentMiB: use.residentBytes / (1 << 20),
-	};
-}
-
-/** One turn of a peer; again, a few times, when the hypervisor was busy with others. */
-async function turn(peer: Peer): Promise<Sample> {
-	for (let attempt = 1; ; attempt++) {
-		const before = processorTime();
-		const picture = await peer.build();
-		let sample: Sample;
-		try {
-			sample = await measure(picture);
-		} finally {
-			await picture.close();
-		}
-		const after = processorTime();
-		const stolen = (after.stolen - before.stolen) / (after.total - before.total);
-		if (stolen <= STOLEN_SHARE_MAX || attempt > REPEATS_MAX) return sample;
-		console.error(`${peer.name}: ${(stolen * 100).toFixed(0)} % of the time was stolen; again`);
-	}
-}
-
-function machine(): Record<string, string> {
+function machine(): Pick<Sample, "vlane" | "commit" | "cpu" | "kernel" | "node"> {
 	const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
-	const date = new Date().toISOString().slice(0, 10);
+	const { stdout } = spawnSync("git", ["-C", ROOT, "describe", "--always", "--dirty"], { encoding: "utf8" });
 	return {
 		vlane: version,
-		cpu: `${cpus()[0]?.model} x ${cpus().length}`,
+		commit: stdout?.trim() || "unknown",
+		cpu: `${cpus()[0]?.model.trim()} x ${cpus().length}`,
 		kernel: release(),
-		node: process.version,
-		date,
+		node: process.versions.node,
 	};
 }
 
-const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" }, json: { type: "string" } } });
-const rounds = Number(values.rounds);
-const present = PEERS.filter(({ name, missing }) => {
-	if (missing) console.error(`${name} is left out: ${missing}`);
-	return missing === undefined;
-});
-const samples = new Map<string, Sample[]>(present.map(({ name }) => [name, []]));
-for (let round = 0; round < rounds; round++) {
-	for (const peer of present) samples.get(peer.name)!.push(await turn(peer));
+/** Says so when somebody else uses the machine: all peers suffer, but not all of them alike. */
+async function lookForOthers(): Promise<void> {
+	const before = processorTime();
+	await sleep(IDLE_LOOK_MS);
+	const share = 1 - shareSince(before, "idle") - shareSince(before, "iowait");
+	if (share > BUSY_SHARE_MAX)
+		console.error(`others take ${(share * 100).toFixed(0)} % of this machine; measuring all the same`);
 }
 
-console.log(Object.values(machine()).join(", "), `, medians of ${rounds} rounds`);
-console.log(["".padEnd(16), ...COLUMNS.map(({ title }) => title.padStart(14))].join(""));
-const baseline = samples.get("kernel macvlan");
-for (const [name, of] of samples) {
-	const medians = COLUMNS.map(({ key }) => median(of.map((sample) => sample[key])));
-	const cells = medians.map((value, i) => (Number.isNaN(value) ? "-" : value.toFixed(COLUMNS[i]!.digits)).padStart(14));
-	console.log([name.padEnd(16), ...cells].join(""));
-	if (!baseline || of === baseline) continue;
-	const ratios = COLUMNS.map(({ key }) => median(of.map((sample, i) => sample[key] / baseline[i]![key])));
-	console.log(
-		["  / macvlan".padEnd(16), ...ratios.map((r) => (Number.isNaN(r) ? "" : r.toFixed(2)).padStart(14))].join(""),
-	);
+/** Cases of one picture, each with the share of time that was stolen from it. */
+async function turn(peer: Peer, cases: Case[]): Promise<Map<Case, { values: Values; stolenShare: number }>> {
+	const measured = new Map<Case, { values: Values; stolenShare: number }>();
+	const picture = await peer.build(cases[0]!);
+	try {
+		for (const place of cases.map(({ needsLan }) => (needsLan ? picture.lan : picture.two))) {
+			if (place) picture.one.ns.must(["ping", "-c", "2", "-i", "0.2", place.address]);
+		}
+		for (const one of cases) {
+			if (one.needsLan && !picture.lan) continue;
+			for (let attempt = 1; ; attempt++) {
+				const before = processorTime();
+				const values = await one.measure(picture, Number(options.seconds));
+				const stolenShare = shareSince(before, "stolen");
+				if (stolenShare <= STOLEN_SHARE_MAX || attempt > REPEATS_MAX) {
+					measured.set(one, { values, stolenShare });
+					break;
+				}
+				console.error(`${peer.name}, ${one.name}: ${(stolenShare * 100).toFixed(1)} % stolen; discarded, again`);
+			}
+		}
+	} finally {
+		await picture.close();
+	}
+	return measured;
 }
-if (values.json) {
-	const lines = [...samples].flatMap(([peer, of]) =>
-		of.map((sample) => JSON.stringify({ ...machine(), peer, ...sample })),
+
+async function measure(): Promise<Sample[]> {
+	const peers = chosen(PEERS, options.only).filter(({ name, missing }) => {
+		if (missing) console.error(`${name} is left out: ${missing}`);
+		return missing === undefined;
+	});
+	const cases = chosen(
+		CASES,
+		options.cases,
+		CASES.filter(({ name }) => !name.startsWith("ports-")),
 	);
-	writeFileSync(values.json, `${lines.join("\n")}\n`);
+	if (sendsUntagged && cases.some(({ wire }) => wire === "tagged")) console.error(UNTAGGED_NOTE);
+	const pictureOf = ({ wire, ports }: Case): string => `${wire} ${ports}`;
+	const pictures = [...new Set(cases.map(pictureOf))].map((key) => cases.filter((one) => pictureOf(one) === key));
+	const samples: Sample[] = [];
+	const run = new Date().toISOString();
+	const about = machine();
+	for (let round = 0; round < Number(options.rounds); round++) {
+		await lookForOthers();
+		for (const of of pictures) {
+			const { wire, ports } = of[0]!;
+			for (const peer of peers.filter(({ wires, portsMax }) => wires.includes(wire) && ports <= portsMax)) {
+				const measured = await turn(peer, of).catch((error: Error) => {
+					console.error(`${peer.name}, ${wire}, ${ports} containers: ${error.message}`);
+					return [];
+				});
+				for (const [{ name }, { values, stolenShare }] of measured) {
+					const seconds = Number(options.seconds);
+					const sample = { run, round, peer: peer.name, case: name, seconds, stolenShare, ...about, values };
+					samples.push(sample);
+					if (options.json) appendSample(options.json, sample);
+				}
+				console.error(`round ${round + 1}: ${peer.name}, ${wire}, ${ports} containers`);
+			}
+		}
+	}
+	return samples;
+}
+
+const results = new Results(options.from ? readSamples(options.from.split(LISTS)) : await measure());
+console.log(report(results));
+if (options.plots) for (const file of writePlots(results, options.plots)) console.log(`wrote ${file}`);
+const verdicts = judge(results);
+if (verdicts.length > 0) console.log("\n## Goals\n");
+for (const { text, reachesGoal, reachesFloor } of verdicts) {
+	console.log(`- ${reachesGoal ? "reached" : reachesFloor ? "not reached" : "BELOW THE FLOOR"}: ${text}`);
+}
+if (options.check) {
+	const misses = verdicts.filter(({ reachesFloor }) => !reachesFloor);
+	for (const { text } of misses) console.error(`missed: ${text}`);
+	if (misses.length > 0) process.exitCode = 1;
 }

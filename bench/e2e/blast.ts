@@ -1,13 +1,29 @@
 /**
- * Sends minimum-size frames as fast as one core can, from inside a namespace: `node blast.js IFNAME DST-MAC SECONDS`.
+ * The generator of frames, in a process inside the sender's namespace: `blast.js IFNAME SOURCE-MAC TARGET-MAC`.
  *
- * 64 prepared messages go out with each sendmmsg(2), so the time is the kernel's. Prints the number of frames that were
- * sent.
+ * A message `{ bytes, rate, seconds }` is answered with `{ offered, seconds }`. Prepared messages go out with
+ * sendmmsg(2), up to 64 with each call, so the time is the kernel's. Without a rate it is as fast as one core can. What
+ * the kernel refuses because the queue is full counts as offered: it is a frame that was lost.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import * as libc from "../../src/sys/libc.js";
 
-const FRAME_BYTES = 60;
+/** What is to be sent. */
+export interface Burst {
+	/** Length on the wire with the checksum that hardware adds; 64 to 1518. */
+	bytes: number;
+	/** Frames per second; as many as there can be when absent. */
+	rate?: number;
+	seconds: number;
+}
+
+/** What was sent. */
+export interface Blasted {
+	offered: number;
+	seconds: number;
+}
+
+const FCS_BYTES = 4;
+const FRAME_BYTES_MAX = 1518;
 const MESSAGES = 64;
 const MMSGHDR_BYTES = 64;
 const ETHERTYPE_EXPERIMENT = 0x88b5; // IEEE 802, local experimental
@@ -15,7 +31,7 @@ const SOL_PACKET = 263;
 const PACKET_QDISC_BYPASS = 20;
 const SOCKADDR_BYTES = 20;
 
-const [ifname = "", target = "", seconds = "1"] = process.argv.slice(2);
+const [ifname = "", source = "", target = ""] = process.argv.slice(2);
 
 const socket = libc.socket(libc.AF_PACKET, libc.SOCK_RAW | libc.SOCK_CLOEXEC, 0);
 libc.setsockopt(socket, SOL_PACKET, PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS", ifname);
@@ -24,28 +40,39 @@ address.writeUInt16LE(libc.AF_PACKET, 0);
 address.writeInt32LE(libc.ifNameToIndex(ifname), 4);
 libc.bind(socket, address, ifname);
 
-// One large buffer: V8 keeps small ones in its own heap and moves them, which the kernel would not know.
-const MESSAGES_BYTES = MESSAGES * MMSGHDR_BYTES;
-const IOVEC_BYTES = 16;
-const memory = Buffer.alloc(MESSAGES_BYTES + IOVEC_BYTES + FRAME_BYTES);
-const at = libc.addressOf(memory);
-
-const frame = memory.subarray(MESSAGES_BYTES + IOVEC_BYTES);
+// One piece of memory for all that the kernel reads through addresses, large enough that V8 never moves it.
+const memory = Buffer.alloc(16384);
+const frame = memory.subarray(0, FRAME_BYTES_MAX);
 Buffer.from(target.replaceAll(":", ""), "hex").copy(frame, 0);
-Buffer.from("020000000099", "hex").copy(frame, 6);
+Buffer.from(source.replaceAll(":", ""), "hex").copy(frame, 6);
 frame.writeUInt16BE(ETHERTYPE_EXPERIMENT, 12);
-
-memory.writeBigUInt64LE(BigInt(at + MESSAGES_BYTES + IOVEC_BYTES), MESSAGES_BYTES);
-memory.writeBigUInt64LE(BigInt(FRAME_BYTES), MESSAGES_BYTES + 8);
+const iovec = memory.subarray(2048, 2048 + 16);
+const messages = memory.subarray(4096, 4096 + MESSAGES * MMSGHDR_BYTES);
+const start = libc.addressOf(memory);
+iovec.writeBigUInt64LE(BigInt(start), 0);
 for (let i = 0; i < MESSAGES; i++) {
-	memory.writeBigUInt64LE(BigInt(at + MESSAGES_BYTES), i * MMSGHDR_BYTES + 16);
-	memory.writeBigUInt64LE(1n, i * MMSGHDR_BYTES + 24);
+	messages.writeBigUInt64LE(BigInt(start + 2048), i * MMSGHDR_BYTES + 16);
+	messages.writeBigUInt64LE(1n, i * MMSGHDR_BYTES + 24);
+}
+const at = start + 4096;
+
+/** Offers up to `count` frames; answers how many were. A refused one ends the call. */
+function offer(count: number): number {
+	const sent = libc.sendmmsgAt(socket, at, count, 0);
+	return sent < 0 ? 1 : Math.min(count, sent < count ? sent + 1 : sent);
 }
 
-await sleep(10);
-const endMs = performance.now() + Number(seconds) * 1000;
-let sent = 0;
-while (performance.now() < endMs) {
-	for (let i = 0; i < 16; i++) sent += Math.max(0, libc.sendmmsgAt(socket, at, MESSAGES, 0));
+function blast({ bytes, rate, seconds }: Burst): Blasted {
+	iovec.writeBigUInt64LE(BigInt(bytes - FCS_BYTES), 8);
+	const startMs = performance.now();
+	const endMs = startMs + seconds * 1000;
+	let offered = 0;
+	for (let nowMs = startMs; nowMs < endMs; nowMs = performance.now()) {
+		const due = rate === undefined ? MESSAGES : Math.floor(((nowMs - startMs) / 1000) * rate) - offered;
+		if (due > 0) offered += offer(Math.min(due, MESSAGES));
+	}
+	return { offered, seconds: (performance.now() - startMs) / 1000 };
 }
-console.log(sent);
+
+process.on("message", (burst: Burst) => process.send!(blast(burst)));
+process.send!("ready");

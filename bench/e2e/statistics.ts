@@ -1,28 +1,68 @@
-/** Medians and spreads, and how much of the time the hypervisor took for itself. */
-import { readFileSync } from "node:fs";
+/** Medians and spreads, and what /proc says about processors and processes. */
+import { readdirSync, readFileSync } from "node:fs";
 
+/** The middle one; NaN of nothing. */
 export function median(values: number[]): number {
 	return quantile(values, 0.5);
 }
 
 /** Nearest-rank quantile; NaN of nothing. */
 export function quantile(values: number[], share: number): number {
-	const sorted = [...values].sort((a, b) => a - b);
+	const sorted = values.toSorted((a, b) => a - b);
 	return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
-/** Jiffies since boot: all of them, and those stolen by the hypervisor (proc(5), /proc/stat). */
-export function processorTime(): { total: number; stolen: number } {
-	const fields = readFileSync("/proc/stat", "utf8").split("\n")[0]!.trim().split(/\s+/).slice(1).map(Number);
-	return { total: fields.slice(0, 8).reduce((sum, value) => sum + value, 0), stolen: fields[7] ?? 0 };
+/** Jiffies since boot, of all processors: proc(5), /proc/stat. */
+export interface ProcessorTime {
+	total: number;
+	/** Nothing to do, or nothing but what gives way to everybody (nice). */
+	idle: number;
+	iowait: number;
+	/** Taken by the hypervisor for others. */
+	stolen: number;
 }
 
-/** CPU seconds and resident bytes of a process. */
-export function processUse(pid: number): { cpuSeconds: number; residentBytes: number } {
-	const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-		.replace(/^.*\) /, "")
-		.split(" ")
-		.map(Number);
-	const pages = Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]);
-	return { cpuSeconds: (fields[11]! + fields[12]!) / 100, residentBytes: pages * 4096 };
+/** Jiffies until now. */
+export function processorTime(): ProcessorTime {
+	const fields = readFileSync("/proc/stat", "utf8").split("\n")[0]!.trim().split(/\s+/).slice(1).map(Number);
+	const total = fields.slice(0, 8).reduce((sum, value) => sum + value, 0);
+	return { total, idle: fields[1]! + fields[3]!, iowait: fields[4]!, stolen: fields[7] ?? 0 };
+}
+
+/** The share that a kind of time had since `before`. */
+export function shareSince(before: ProcessorTime, kind: "idle" | "iowait" | "stolen"): number {
+	const now = processorTime();
+	return (now[kind] - before[kind]) / Math.max(1, now.total - before.total);
+}
+
+/** One thread of a process. */
+export interface ThreadUse {
+	cpuSeconds: number;
+	/** Times that it was put to sleep or displaced. */
+	switches: number;
+}
+
+/** Threads of a process by number. */
+export function threadsOf(pid: number): Map<string, ThreadUse> {
+	const directory = `/proc/${pid}/task`;
+	return new Map(
+		readdirSync(directory).map((thread) => {
+			const [runNs = "0"] = readFileSync(`${directory}/${thread}/schedstat`, "latin1").split(" ");
+			const status = readFileSync(`${directory}/${thread}/status`, "latin1");
+			const switches = [...status.matchAll(/ctxt_switches:\s+(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
+			return [thread, { cpuSeconds: Number(runNs) / 1e9, switches }];
+		}),
+	);
+}
+
+/** CPU seconds of all threads of a process; NaN without one. */
+export function cpuSecondsOf(pid: number | undefined): number {
+	if (pid === undefined) return Number.NaN;
+	return [...threadsOf(pid).values()].reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
+}
+
+/** Memory of a process in MiB. */
+export function residentMiB(pid: number): number {
+	const [, kib = "0"] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? [];
+	return Number(kib) / 1024;
 }

@@ -1,0 +1,52 @@
+/** vlane as users run it: the daemon, and a network on the parent. */
+import { request } from "node:http";
+import { close } from "../../../src/sys/libc.js";
+import { newNetns } from "../../../src/sys/netns.js";
+import { needs } from "../../../test/support/needs.js";
+import { startVlane, type Vlane } from "../../../test/support/vlane.js";
+import { ADDRESSES, layWire, MTU_BYTES, type Peer, type Picture, type PictureOptions, SUBNET, TAGS } from "../wire.js";
+
+/** Connects a namespace without starting the command line once for each. */
+function connect({ socket }: Vlane, netns: string): Promise<void> {
+	return new Promise((resolve, reject) => {
+		const path = "/networks/bench/connect";
+		const outgoing = request({ socketPath: socket, method: "POST", path, agent: false }, (response) => {
+			let text = "";
+			response.setEncoding("utf8").on("data", (chunk: string) => {
+				text += chunk;
+			});
+			response.on("end", () => {
+				if ((response.statusCode ?? 0) < 300) resolve();
+				else reject(new Error(`POST ${path}: ${text}`));
+			});
+		});
+		outgoing.on("error", reject);
+		outgoing.end(JSON.stringify({ Target: `netns:${netns}` }));
+	});
+}
+
+async function build({ wire: kind, ports }: PictureOptions): Promise<Picture> {
+	const wire = await layWire(kind);
+	const daemon = await startVlane(wire.host);
+	const parent = ["eth0", ...TAGS[kind]].join(".");
+	const mtu = ["-o", `com.docker.network.driver.mtu=${MTU_BYTES}`];
+	daemon.must("network", "create", `--subnet=${SUBNET}`, "-o", `parent=${parent}`, ...mtu, "bench");
+	daemon.must("network", "connect", "--ip", ADDRESSES.one, "bench", `netns:${wire.one.path}`);
+	daemon.must("network", "connect", "--ip", ADDRESSES.two, "bench", `netns:${wire.two.path}`);
+	const others = Array.from({ length: ports - 2 }, () => newNetns());
+	for (const fd of others) await connect(daemon, `/proc/${process.pid}/fd/${fd}`);
+	return wire.picture(daemon.pid, async () => {
+		await daemon.cleanup();
+		for (const fd of others) close(fd);
+	});
+}
+
+export const VLANE_PEERS: Peer[] = [
+	{
+		name: "vlane",
+		missing: needs({ root: true, tun: true }),
+		wires: ["untagged", "tagged", "qinq"],
+		portsMax: 1000,
+		build,
+	},
+];
