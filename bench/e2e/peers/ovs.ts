@@ -1,6 +1,6 @@
 /**
- * Open vSwitch with its datapath in user space, on TAPs, with and without userspace-tso. Its processes are started here,
- * on a database of their own; a service of the machine is neither used nor disturbed.
+ * Open vSwitch with its datapath in user space, on TAPs, with and without userspace-tso. Its processes are started
+ * here, on a database of their own; a service of the machine is neither used nor disturbed.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
