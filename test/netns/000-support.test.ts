@@ -12,6 +12,19 @@ const need = { root: true, tun: true, tools: ["ip", "ping", "iperf3"] };
 const ETHERTYPE_ARP = 0x0806;
 const ETHERTYPE_IPV4 = 0x0800;
 
+testOrSkip(support, "a process may say more than a pipe holds while the test does something else", need, async () => {
+	const namespace = new Namespace("talk");
+	const talker = namespace.start([
+		"sh",
+		"-c",
+		"head -c 4000000 /dev/zero | tr '\\0' x; echo; ip tuntap add done mode tap",
+	]);
+	const isDone = "until ip link show done; do sleep 0.01; done";
+	assert.is(namespace.run(["timeout", "20", "sh", "-c", isDone]).status, 0);
+	assert.is((await talker.ended).stdout.length, 4_000_001);
+	namespace.close();
+});
+
 testOrSkip(support, "an untagged station answers, and the capture sees what arrived", need, async () => {
 	const lan = await makeLan();
 	const station = lan.station(undefined, ["10.1.0.1/24"]);

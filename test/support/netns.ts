@@ -5,7 +5,10 @@
  * go (own sessions, own namespaces): that is how cleaning up finds containers that a killed daemon left behind.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { onCleanup } from "./cleanup.js";
 
 /** What a finished command left. */
@@ -38,6 +41,7 @@ export interface RunOptions {
 const TEST_ID = `vlane-t${process.pid}`;
 const COMMAND_MS_MAX = 120_000;
 const WAIT_MS_MAX = 30_000;
+const LOOK_MS = 10;
 const RUN_NETNS = "/run/netns";
 const SIGNALS: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
 
@@ -72,40 +76,41 @@ export function must(argv: readonly string[], options: RunOptions = {}): string 
 	return stdout;
 }
 
-/** Starts a command in the background. It does not keep the test's process alive, and does not outlive it. */
+/**
+ * Starts a command in the background. It does not keep the test's process alive, and does not outlive it. What it says
+ * goes to files: a pipe is full soon while the test is busy with a command of its own, and who writes to it stands still.
+ */
 export function start(argv: readonly string[], options: RunOptions = {}): Started {
 	const [command = "", ...rest] = argv;
-	const child = spawn(command, rest, { env: environment(options.env), stdio: ["pipe", "pipe", "pipe"] });
+	const said = [new Said(), new Said()] as const;
+	const child = spawn(command, rest, { env: environment(options.env), stdio: ["pipe", said[0].fd, said[1].fd] });
 	const forget = onCleanup(() => child.kill("SIGKILL"));
-	const ran: Ran = { status: 0, stdout: "", stderr: "" };
-	const waiters = new Set<() => void>();
-	for (const name of ["stdout", "stderr"] as const) {
-		child[name].setEncoding("utf8").on("data", (text: string) => {
-			ran[name] += text;
-			for (const waiter of waiters) waiter();
-		});
-	}
-	child.stdin.on("error", () => {}); // EPIPE of a process that has ended
-	child.stdin.end(options.input);
+	let problem = "";
+	let status: number | undefined;
+	const output = () => ({ stdout: said[0].read(), stderr: said[1].read() + problem });
+	child.stdin?.on("error", () => {}); // EPIPE of a process that has ended
+	child.stdin?.end(options.input);
 	const ended = new Promise<Ran>((resolve) => {
+		const end = (code: number) => {
+			status = code;
+			const ran = { status, ...output() };
+			for (const file of said) file.close();
+			resolve(ran);
+		};
 		child.on("error", (error) => {
-			ran.stderr += `${error.message}\n`;
-			resolve({ ...ran, status: 127 });
+			problem = `${error.message}\n`;
+			end(127);
 		});
-		// Not "close": grandchildren may hold the pipes open for as long as they like.
-		child.on("exit", (status, signal) => {
+		// Not "close": grandchildren may hold the files open for as long as they like.
+		child.on("exit", (code, signal) => {
 			forget();
-			setTimeout(() => resolve({ ...ran, status: statusOf(status, signal) }), 20);
+			end(statusOf(code, signal));
 		});
 	});
-	const streams = [child.stdout, child.stderr] as unknown as { ref(): void; unref(): void }[];
-	const hold = (held: boolean): void => {
-		for (const handle of [child, ...streams]) held ? handle.ref() : handle.unref();
-	};
-	hold(false);
+	child.unref();
 	const whileWaiting = async <T>(result: Promise<T>): Promise<T> => {
-		hold(true);
-		return result.finally(() => hold(false));
+		child.ref();
+		return result.finally(() => child.unref());
 	};
 	return {
 		process: child,
@@ -116,29 +121,47 @@ export function start(argv: readonly string[], options: RunOptions = {}): Starte
 			child.kill(signal);
 			return whileWaiting(ended);
 		},
-		waitFor(line) {
-			const found = new Promise<string>((resolve, reject) => {
-				const fail = (why: string): void => {
-					reject(new Error(`${argv.join(" ")} ${why} without ${line}\n${ran.stdout}${ran.stderr}`));
-				};
-				const timer = setTimeout(() => fail(`said nothing for ${WAIT_MS_MAX} ms`), WAIT_MS_MAX);
-				const look = (): void => {
-					const hit = `${ran.stdout}\n${ran.stderr}`.split("\n").find((text) => line.test(text));
-					if (hit === undefined) return;
-					waiters.delete(look);
-					clearTimeout(timer);
-					resolve(hit);
-				};
-				waiters.add(look);
-				look();
-				ended.then(({ status }) => {
-					clearTimeout(timer);
-					fail(`ended with status ${status}`);
-				});
-			});
-			return whileWaiting(found);
+		async waitFor(line) {
+			for (const end = Date.now() + WAIT_MS_MAX; ; await delay(LOOK_MS)) {
+				const { stdout, stderr } = output();
+				const hit = `${stdout}\n${stderr}`.split("\n").find((text) => line.test(text));
+				if (hit !== undefined) return hit;
+				if (status === undefined && Date.now() < end) continue;
+				const why = status === undefined ? `said nothing for ${WAIT_MS_MAX} ms` : `ended with status ${status}`;
+				throw new Error(`${argv.join(" ")} ${why} without ${line}\n${stdout}${stderr}`);
+			}
 		},
 	};
+}
+
+/** What a process says on one of its outputs: a file without a name. */
+class Said {
+	readonly fd: number;
+	#text = "";
+	#isOpen = true;
+
+	constructor() {
+		const directory = mkdtempSync(join(tmpdir(), "vlane-said-"));
+		this.fd = openSync(join(directory, "output"), "a+");
+		rmSync(directory, { recursive: true });
+	}
+
+	/** Everything so far. */
+	read(): string {
+		if (this.#isOpen) this.#text = readAll(this.fd);
+		return this.#text;
+	}
+
+	/** What is said from now on is not read. */
+	close(): void {
+		if (this.#isOpen) closeSync(this.fd);
+		this.#isOpen = false;
+	}
+}
+
+function readAll(fd: number): string {
+	const bytes = Buffer.alloc(fstatSync(fd).size);
+	return bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, 0));
 }
 
 /** Ends every process that carries the given test's id. */
