@@ -11,7 +11,7 @@ import { messageOf } from "./log.js";
 import { parseMac, stableMac } from "./mac.js";
 import { newId } from "./names.js";
 import { OPTION, parseDriverOptions } from "./options.js";
-import { isSandboxIfname } from "./sandbox.js";
+import { isSandbox } from "./sandbox.js";
 import type { CreateContainerBody } from "./schema.js";
 import { segmentKey } from "./segment.js";
 import { isTargetAlive, type Target, targetPath } from "./target.js";
@@ -233,10 +233,11 @@ export class Endpoints {
 	 * A link has left the host's namespace. If Docker took it, its container is about to have its addresses: older
 	 * engines do not announce them, and once more does no harm. The first announcement is early for some.
 	 */
-	linkLeft(ifname: string): void {
-		if (!isSandboxIfname(ifname)) return;
+	async linkLeft(ifname: string): Promise<void> {
 		const endpoint = this.context.state.endpoints.all().find((candidate) => candidate.ifname === ifname);
-		if (endpoint) this.#announce(endpoint);
+		if (!endpoint || !isSandbox(endpoint.target)) return;
+		await this.context.fabric.followMove(endpoint.id);
+		this.#announce(endpoint);
 	}
 
 	/** Tells the endpoint's neighbours where it is. */

@@ -8,7 +8,7 @@
  * Every method must be called from the queue (queue.ts).
  */
 import type { Segment as Domain, Port, Switch } from "../lib/index.js";
-import type { Link } from "../netlink/link.js";
+import { IN6_ADDR_GEN_MODE_RANDOM, type Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { locateTap, type TapPlace } from "../tap/tap.js";
 import { VlaneError } from "./errors.js";
@@ -16,7 +16,14 @@ import { keepDevice, openEndpointInterface, openHostInterface } from "./interfac
 import { type Log, messageOf } from "./log.js";
 import { parseDriverOptions } from "./options.js";
 import { adaptPort, allowSources, type Device, disallowSources, openPort } from "./ports.js";
-import { createSandboxInterface, deleteSandboxInterface, isSandbox, openSandboxInterface } from "./sandbox.js";
+import {
+	createSandboxInterface,
+	deleteSandboxInterface,
+	isSandbox,
+	openSandboxInterface,
+	type SandboxTap,
+	setAddressMode,
+} from "./sandbox.js";
 import {
 	type Attached,
 	type Joined,
@@ -42,10 +49,14 @@ export class Fabric {
 	/** Called when an endpoint that was cut off reaches the wire (again): it may have to say where it is. */
 	onReconnect: (endpoint: EndpointRecord) => void = () => undefined;
 
-	/** @param netlink socket in the host's namespace */
+	/**
+	 * @param netlink socket in the host's namespace
+	 * @param owner id of the state that the records are from
+	 */
 	constructor(
 		readonly datapath: Switch,
 		readonly netlink: Rtnetlink,
+		readonly owner: string,
 		readonly log: Log,
 	) {
 		this.#uplinks = new Uplinks(datapath);
@@ -114,7 +125,7 @@ export class Fabric {
 	 */
 	async attachEndpoint(network: NetworkRecord, endpoint: EndpointRecord, restored: boolean): Promise<void> {
 		const joined = this.#joinedOf(network);
-		const attached: Attached = { endpoint, joined, persistent: restored, problem: "" };
+		const attached: Attached = { endpoint, joined, persistent: restored, waits: false, problem: "" };
 		if (restored) await this.#reopen(attached);
 		else await this.#open(attached, true);
 		this.#attached.set(endpoint.id, attached);
@@ -127,6 +138,20 @@ export class Fabric {
 		if (!attached?.open) return;
 		attached.persistent = true;
 		keepDevice(attached.open.fd, true);
+	}
+
+	/** Looks whether Docker has moved the endpoint's interface; one that has waited for it is connected then. */
+	async followMove(id: string): Promise<void> {
+		const attached = this.#attached.get(id);
+		if (!attached?.open || !attached.waits || this.netlink.link(attached.endpoint.ifname)) return;
+		setAddressMode(attached.open.fd, attached.endpoint, IN6_ADDR_GEN_MODE_RANDOM);
+		attached.waits = false;
+		await this.#adapt(attached.open, attached.open.mtuBytes, segmentCarrier(attached.joined.segment));
+	}
+
+	/** Ids of the endpoints that wait for Docker to move their interface. */
+	waiting(): string[] {
+		return [...this.#attached].filter(([, { waits }]) => waits).map(([id]) => id);
 	}
 
 	/** Removes the endpoint's interface; what is gone already is fine. */
@@ -277,10 +302,11 @@ export class Fabric {
 		for (const segment of segments) {
 			const { host } = segment.raised ?? {};
 			if (host) await this.#adapt(host, segmentMtuBytes(segment), carrier);
-			for (const { open, joined, endpoint } of segment.endpoints) {
+			for (const { open, joined, endpoint, waits } of segment.endpoints) {
 				if (!open) continue;
-				const returns = carrier && !open.carrier;
-				await this.#adapt(open, networkMtuBytes(joined), carrier);
+				const theirs = carrier && !waits;
+				const returns = theirs && !open.carrier;
+				await this.#adapt(open, networkMtuBytes(joined), theirs);
 				if (returns) this.onReconnect(endpoint);
 			}
 		}
@@ -379,10 +405,20 @@ export class Fabric {
 		if (sharesMac) endpoint.mac = raised.uplink?.mac ?? endpoint.mac;
 		endpoint.mtuBytes = networkMtuBytes(joined);
 		const { mac, mtuBytes } = endpoint;
-		const sandboxed = isSandbox(endpoint.target) && (isNew ? createSandboxInterface : openSandboxInterface);
-		const fd = sandboxed
-			? sandboxed(this.netlink, endpoint)
-			: openEndpointInterface(targetPath(endpoint.target), { ...endpoint, sharesMac, persist: persistent });
+		// Where others have the same MAC address, IPv6 addresses that are made of it would collide.
+		const hasIpv6 = [endpoint.ipv6, ...(endpoint.furtherAddresses ?? [])].some((cidr) => cidr?.includes(":"));
+		const addressMode = sharesMac && hasIpv6 ? IN6_ADDR_GEN_MODE_RANDOM : undefined;
+		const openTap = (): SandboxTap => {
+			if (!isSandbox(endpoint.target)) {
+				const spec = { ...endpoint, addressMode, persist: persistent };
+				return { fd: openEndpointInterface(targetPath(endpoint.target), spec), isMoved: true };
+			}
+			return isNew
+				? createSandboxInterface(this.netlink, endpoint, this.owner)
+				: openSandboxInterface(this.netlink, endpoint, addressMode);
+		};
+		const { fd, isMoved } = openTap();
+		attached.waits = addressMode !== undefined && !isMoved;
 		const device: Device = {
 			...{ fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
 			...{ segment: raised.domain, network: network.number, mode: options.mode },
@@ -390,7 +426,7 @@ export class Fabric {
 			security: options.security,
 		};
 		await withUndo(async (undo) => {
-			const open = await openPort(this.datapath, device, segmentCarrier(segment));
+			const open = await openPort(this.datapath, device, segmentCarrier(segment) && !attached.waits);
 			undo.add(() => open.port.remove());
 			if (raised.uplink && usesFilter(segment)) this.#uplinks.addMac(raised.uplink, mac);
 			attached.open = open;

@@ -24,16 +24,11 @@ export interface InterfaceSpec {
 	routes?: RouteRecord[];
 	/** Checked sysctls, see endpointopts.ts. */
 	sysctls?: string[];
-	/** Other interfaces have the same `mac`: addresses that are made from it would collide. */
-	sharesMac?: boolean;
+	/** How it makes IPv6 addresses of its own, see `LinkChange`. */
+	addressMode?: number;
 	/** Whether the device outlives its descriptor. */
 	persist: boolean;
 }
-
-/**
- * IN6_ADDR_GEN_MODE_RANDOM (include/uapi/linux/if_link.h): RFC 7217 addresses from a secret that is made on first use.
- */
-const ADDR_GEN_MODE_RANDOM = "3";
 
 /** IFNAMSIZ less the final zero byte (include/uapi/linux/if.h). */
 const IFNAME_LENGTH_MAX = 15;
@@ -92,8 +87,7 @@ function configure(netlink: Rtnetlink, index: number, spec: InterfaceSpec): void
 		spec.ifname,
 		addresses.some((address) => address.includes(":")),
 	);
-	if (spec.sharesMac && spec.ipv6 !== undefined) writeIpv6(spec.ifname, "addr_gen_mode", ADDR_GEN_MODE_RANDOM);
-	netlink.setLink(index, { mac: spec.mac, mtuBytes: spec.mtuBytes });
+	netlink.setLink(index, { mac: spec.mac, mtuBytes: spec.mtuBytes, addressMode: spec.addressMode });
 	// Addresses come from somebody's bookkeeping, so detection of duplicates would only delay their use.
 	for (const address of addresses) netlink.addAddress(index, address, { noDad: true });
 	for (const sysctl of spec.sysctls ?? []) writeSysctl(sysctl, spec.ifname);
@@ -217,11 +211,8 @@ function unlessGone<T>(body: () => T): T | undefined {
 function setIpv6(ifname: string, enable: boolean): void {
 	// A kernel without IPv6 has nothing to switch off.
 	if (!enable && !existsSync(`/proc/sys/net/ipv6/conf/${ifname}`)) return;
-	writeIpv6(ifname, "disable_ipv6", enable ? "0" : "1");
-}
-
-function writeIpv6(ifname: string, key: string, value: string): void {
-	const path = `/proc/sys/net/ipv6/conf/${ifname}/${key}`;
+	const path = `/proc/sys/net/ipv6/conf/${ifname}/disable_ipv6`;
+	const value = enable ? "0" : "1";
 	try {
 		if (readFileSync(path, "latin1").trim() !== value) writeFileSync(path, value);
 	} catch (error) {
@@ -251,7 +242,7 @@ export function withNetns<T>(netnsPath: string, body: (netlink: Rtnetlink) => T)
 }
 
 /** Runs `body` with a netlink socket of the thread's current namespace. */
-function withRtnetlink<T>(body: (netlink: Rtnetlink) => T): T {
+export function withRtnetlink<T>(body: (netlink: Rtnetlink) => T): T {
 	const netlink = new Rtnetlink();
 	try {
 		return body(netlink);

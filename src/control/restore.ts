@@ -23,7 +23,7 @@ export async function restore(context: Context, endpoints: Endpoints, containers
 		}
 	}
 	const known = new Set(state.endpoints.all().map(({ ifname }) => ifname));
-	for (const name of sweepSandboxInterfaces(context.fabric.netlink, known)) {
+	for (const name of sweepSandboxInterfaces(context.fabric.netlink, known, state.hostId)) {
 		context.log.info("leftover interface deleted", { name });
 	}
 	for (const endpoint of state.endpoints.all()) {

@@ -3,15 +3,18 @@
  * (its "sandbox"), gives it name, addresses and routes there, and moves it back at the end. A descriptor stays attached
  * through all of this; after a restart the device has to be found again, wherever it is and whatever it is called: the
  * link's alias, which nobody else has a reason to change, says whose it is.
+ *
+ * A link that is moved forgets how it is to make IPv6 addresses of its own. So one that has to be told waits without
+ * carrier until it has been moved: it makes none before.
  */
 import type { Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
-import { SysError } from "../sys/errno.js";
+import { isErrno, SysError } from "../sys/errno.js";
 import { close } from "../sys/libc.js";
-import { netnsId, openNetns } from "../sys/netns.js";
-import { openTap } from "../tap/tap.js";
+import { inNetns, netnsId, openNetns } from "../sys/netns.js";
+import { destroyTap, locateTap, openTap } from "../tap/tap.js";
 import { VlaneError } from "./errors.js";
-import { destroyOnError, withNetns } from "./interface.js";
+import { destroyOnError, withNetns, withRtnetlink } from "./interface.js";
 import { targetPath } from "./target.js";
 import type { EndpointRecord } from "./types.js";
 
@@ -23,6 +26,12 @@ const NAME = /^vl[0-9a-f]{11}$/;
 
 /** The part of an endpoint that its TAP is found by. */
 type Place = Pick<EndpointRecord, "id" | "target" | "ifname">;
+
+/** A TAP's descriptor, and whether Docker has moved it out of the host's namespace. */
+export interface SandboxTap {
+	fd: number;
+	isMoved: boolean;
+}
 
 /** Where a TAP was found: in the sandbox, whose identity is given, or still (or again) in the host's namespace. */
 export interface FoundInterface {
@@ -55,39 +64,86 @@ export function isSandboxIfname(name: string): boolean {
 	return NAME.test(name);
 }
 
-function aliasOf(endpointId: string): string {
-	return `vlane ${endpointId}`;
+/** @param owner id of the state that has the endpoint's record: another daemon may have others */
+function aliasOf(endpointId: string, owner: string): string {
+	return `vlane ${endpointId} ${owner}`;
+}
+
+function isOf(endpointId: string): (link: Link) => boolean {
+	return ({ kind, alias }) => kind === "tun" && alias.startsWith(`vlane ${endpointId} `);
 }
 
 /**
  * Makes an endpoint's TAP in the host's namespace: down, so that nothing of the host's speaks through it.
- * @returns descriptor of the TAP
+ * @param owner see `aliasOf`
  * @throws SysError; nothing is left behind then
  */
 export function createSandboxInterface(
 	netlink: Rtnetlink,
 	endpoint: Place & Pick<EndpointRecord, "mac" | "mtuBytes">,
-): number {
+	owner: string,
+): SandboxTap {
 	const { fd, ifindex } = openTap({ name: endpoint.ifname, persist: false });
 	destroyOnError(fd, () => {
-		netlink.setLink(ifindex, { mac: endpoint.mac, mtuBytes: endpoint.mtuBytes, alias: aliasOf(endpoint.id) });
+		netlink.setLink(ifindex, { mac: endpoint.mac, mtuBytes: endpoint.mtuBytes, alias: aliasOf(endpoint.id, owner) });
 	});
-	return fd;
+	return { fd, isMoved: false };
 }
 
 /**
  * Attaches to an endpoint's TAP, which an earlier daemon made.
- * @returns descriptor of the TAP
+ * @param addressMode see `LinkChange`
  * @throws VlaneError unavailable when there is none; SysError
  */
-export function openSandboxInterface(netlink: Rtnetlink, endpoint: Place): number {
+export function openSandboxInterface(netlink: Rtnetlink, endpoint: Place, addressMode?: number): SandboxTap {
 	const found = findSandboxInterface(netlink, endpoint);
-	if (!found) throw new VlaneError("unavailable", `the interface of endpoint ${endpoint.id.slice(0, 12)} is gone`);
-	const { name } = found.link;
-	if (found.netnsId === undefined) return openTap({ name, persist: true }).fd;
-	const netnsFd = openNetns(targetPath(endpoint.target));
+	if (!found) throw gone(endpoint);
+	const { name, index } = found.link;
+	if (found.netnsId === undefined) return { fd: attach(endpoint, name), isMoved: false };
+	const path = targetPath(endpoint.target);
+	// Attaching gives it a carrier.
+	if (addressMode !== undefined) withNetns(path, (inside) => inside.setLink(index, { addressMode }));
+	const netnsFd = openNetns(path);
 	try {
-		return openTap({ name, netnsFd, persist: true }).fd;
+		return { fd: attach(endpoint, name, netnsFd), isMoved: true };
+	} finally {
+		close(netnsFd);
+	}
+}
+
+/** An interface that is moved or renamed at this moment must not be made again. */
+function attach(endpoint: Place, name: string, netnsFd?: number): number {
+	const { fd, created } = openTap({ name, netnsFd, persist: true });
+	if (!created) return fd;
+	destroyTap(fd);
+	throw gone(endpoint);
+}
+
+function gone({ id }: Place): VlaneError {
+	return new VlaneError("unavailable", `the interface of endpoint ${id.slice(0, 12)} is gone`);
+}
+
+/**
+ * Tells a TAP that Docker has moved how to make IPv6 addresses; nothing to do for one that is gone.
+ * @param fd its descriptor
+ * @throws SysError
+ */
+export function setAddressMode(fd: number, { id }: Place, addressMode: number): void {
+	let netnsFd: number;
+	try {
+		netnsFd = locateTap(fd).netnsFd;
+	} catch (error) {
+		if (isErrno(error, "EBADFD")) return;
+		throw error;
+	}
+	try {
+		inNetns(netnsFd, () =>
+			withRtnetlink((inside) => {
+				// By its number: Docker may be about to rename it.
+				const link = inside.links().find(isOf(id));
+				if (link) inside.setLink(link.index, { addressMode });
+			}),
+		);
 	} finally {
 		close(netnsFd);
 	}
@@ -96,7 +152,7 @@ export function openSandboxInterface(netlink: Rtnetlink, endpoint: Place): numbe
 /** Looks for an endpoint's TAP, in its sandbox first. */
 export function findSandboxInterface(netlink: Rtnetlink, { id, target, ifname }: Place): FoundInterface | undefined {
 	if (!isJoined(target)) return undefined;
-	const isOurs = (link: Link) => link.kind === "tun" && link.alias === aliasOf(id);
+	const isOurs = isOf(id);
 	const path = targetPath(target);
 	try {
 		const link = withNetns(path, (inside) => inside.links().find(isOurs));
@@ -118,14 +174,13 @@ export function deleteSandboxInterface(netlink: Rtnetlink, endpoint: Place): voi
 }
 
 /**
- * Deletes what a killed daemon left in the host's namespace and no record knows. A TAP that somebody is attached to has
- * a carrier: it is another daemon's.
+ * Deletes what a killed daemon with the same state left in the host's namespace and no record knows.
+ * @param owner see `aliasOf`
  * @returns names of what was deleted
  */
-export function sweepSandboxInterfaces(netlink: Rtnetlink, known: ReadonlySet<string>): string[] {
-	const left = netlink
-		.links()
-		.filter(({ name, kind, carrier }) => kind === "tun" && !carrier && isSandboxIfname(name) && !known.has(name));
+export function sweepSandboxInterfaces(netlink: Rtnetlink, known: ReadonlySet<string>, owner: string): string[] {
+	const isOurs = ({ kind, alias }: Link) => kind === "tun" && alias.startsWith("vlane ") && alias.endsWith(` ${owner}`);
+	const left = netlink.links().filter((link) => isOurs(link) && isSandboxIfname(link.name) && !known.has(link.name));
 	for (const { index } of left) netlink.deleteLink(index);
 	return left.map(({ name }) => name);
 }

@@ -49,6 +49,8 @@ export interface Attached {
 	readonly joined: Joined;
 	persistent: boolean;
 	open?: OpenPort;
+	/** Without carrier, until Docker has moved its interface, see sandbox.ts. */
+	waits: boolean;
 	/** Why it has no working interface; empty when it has. */
 	problem: string;
 }

@@ -16,6 +16,7 @@ import { LOG_LEVELS, type Log, type LogLevel, messageOf } from "../control/log.j
 import { Networks } from "../control/networks.js";
 import { Queue } from "../control/queue.js";
 import { restore } from "../control/restore.js";
+import { isSandboxIfname } from "../control/sandbox.js";
 import { loadState } from "../control/state.js";
 import { View } from "../control/view.js";
 import { Driver } from "../docker/driver.js";
@@ -88,8 +89,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const queue = new Queue();
 		const lifetimes = new Lifetimes(poller, (target) => runLogged(queue, log, () => targetEnded(target)));
 		closers.push(() => lifetimes.close());
-		const fabric = new Fabric(datapath, netlink, log);
 		const state = await loadState(store);
+		const fabric = new Fabric(datapath, netlink, state.hostId, log);
 		const files = new ContainerFiles(state, stateDir, log);
 		const context: Context = { state, fabric, spaces: new Spaces(), lifetimes, files, log };
 		const networks = new Networks(context);
@@ -192,13 +193,21 @@ function waitForStop() {
 
 /** Follows links; returns how to stop. */
 function watchKernel({ fabric, log }: Context, endpoints: Endpoints, queue: Queue, poller: FdPoller): () => void {
+	/** There was more news than the kernel could keep, or nobody listened. */
+	const lookAround = () => {
+		runLogged(queue, log, async () => {
+			await fabric.ensureUplinks();
+			for (const id of fabric.waiting()) await fabric.followMove(id);
+		});
+	};
 	const stop = watchLinks(poller, (event) => {
-		if (event.type === "resync") return runLogged(queue, log, () => fabric.ensureUplinks());
-		if (event.type === "del") endpoints.linkLeft(event.link.name);
+		if (event.type === "resync") return lookAround();
+		const { name } = event.link;
+		if (event.type === "del" && isSandboxIfname(name)) runLogged(queue, log, () => endpoints.linkLeft(name));
 		for (const parent of fabric.parentsOf(event.link)) runLogged(queue, log, () => fabric.ensureUplink(parent));
 	});
 	// What happened between the restore and the watch.
-	runLogged(queue, log, () => fabric.ensureUplinks());
+	lookAround();
 	return stop;
 }
 

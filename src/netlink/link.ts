@@ -3,13 +3,24 @@
  * (include/uapi/linux/if_link.h).
  */
 
-import { type Attribute, decodeAttributes, encodeAttributes, macBytes, macText, readText, text, u32 } from "./codec.js";
+import {
+	type Attribute,
+	decodeAttributes,
+	encodeAttributes,
+	macBytes,
+	macText,
+	readText,
+	text,
+	u8,
+	u32,
+} from "./codec.js";
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
 export const RTM_GETLINK = 18;
 
 const AF_UNSPEC = 0;
+const AF_INET6 = 10;
 const IFINFOMSG_BYTES = 16;
 const ARPHRD_ETHER = 1;
 
@@ -22,6 +33,7 @@ const IFLA_TXQLEN = 13;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
+const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_PROMISCUITY = 30;
@@ -29,6 +41,7 @@ const IFLA_CARRIER = 33;
 
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
 const VETH_INFO_PEER = 1;
 const IFLA_MACVLAN_MODE = 1;
 const MACVLAN_MODE_BRIDGE = 4;
@@ -83,7 +96,12 @@ export interface LinkChange {
 	netnsFd?: number;
 	txQueueLength?: number;
 	alias?: string;
+	/** How it makes IPv6 addresses of its own, IN6_ADDR_GEN_MODE_*; a link that is up keeps those that it has. */
+	addressMode?: number;
 }
+
+/** RFC 7217 addresses from a secret that is made on first use. */
+export const IN6_ADDR_GEN_MODE_RANDOM = 3;
 
 function ifinfomsg(index: number, flags = 0, change = 0): Buffer {
 	const bytes = Buffer.alloc(IFINFOMSG_BYTES);
@@ -127,6 +145,10 @@ export function setLinkBody(index: number, change: LinkChange): { header: Buffer
 	}
 	if (change.alias !== undefined) {
 		attributes.push([IFLA_IFALIAS, text(change.alias)]);
+	}
+	if (change.addressMode !== undefined) {
+		const mode: Attribute = [IFLA_INET6_ADDR_GEN_MODE, u8(change.addressMode)];
+		attributes.push([IFLA_AF_SPEC, [[AF_INET6, [mode]]]]);
 	}
 	const header = ifinfomsg(index, change.up ? IFF_UP : 0, change.up === undefined ? 0 : IFF_UP);
 	return { header, attributes };

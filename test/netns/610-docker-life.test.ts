@@ -1,9 +1,9 @@
 /** Containers come, go and move between networks; what Docker asks is answered, and nothing is left behind. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type DockerSite, ENGINE, makeDockerSite } from "../support/engine.js";
+import { type DockerSite, ENGINE, makeDockerSite, PLUGIN_DIRECTORY } from "../support/engine.js";
 import { testOrSkip } from "../support/needs.js";
-import { linesOf } from "../support/site.js";
+import { eventually, linesOf } from "../support/site.js";
 
 const docker = suite("docker: life");
 const need = ENGINE;
@@ -162,6 +162,50 @@ testOrSkip(docker, "what is wrong is said behind Docker's own words, and leaves 
 	assert.is(linesOf(site.vlane.must("network", "ls", "-q")).length, 1);
 	assert.equal(site.links(), ["lo", "eth0"]);
 });
+
+testOrSkip(
+	docker,
+	"ipvlan: containers share the parent's address, and no address that is made of it",
+	need,
+	async () => {
+		const subnets = ["--subnet=192.168.50.0/24", "--ipv6", "--subnet=2001:db8:50::/64"];
+		site.engine.must(
+			"network",
+			"create",
+			"-d",
+			"vlane",
+			...subnets,
+			"-o",
+			"parent=eth0.50",
+			"-o",
+			"ipvlan_mode=l2",
+			"ip50",
+		);
+		site.lan.station(50, ["2001:db8:50::ff/64"]);
+		run("c1", "--net=ip50");
+		run("c2", "--net=ip50");
+		const linkLocal = (container: string): string | undefined =>
+			/inet6 (fe80::\S+)\/64 scope link(?! tentative)/.exec(
+				site.inside(container, "ip", "-o", "address", "show", "eth0").stdout,
+			)?.[1];
+		await eventually("both have a link-local address", () => ["c1", "c2"].every((name) => linkLocal(name)));
+		for (const name of ["c1", "c2"]) {
+			assert.is(macOf(name), site.lan.parentMac);
+			const found = site.inside(name, "ip", "-o", "-6", "address", "show", "eth0", "scope", "link").stdout;
+			assert.is(linesOf(found).length, 1, found);
+		}
+		assert.is.not(linkLocal("c1"), linkLocal("c2"));
+		const before = linkLocal("c1");
+		await site.vlane.stopDaemon("SIGKILL");
+		await site.vlane.startDaemon("--docker-plugin-dir", PLUGIN_DIRECTORY);
+		await eventually("the LAN is back", () => reaches("c1", "192.168.50.1"));
+		assert.is(linkLocal("c1"), before);
+		assert.ok(reaches("c1", `${linkLocal("c2")}%eth0`));
+		assert.ok(reaches("c2", "2001:db8:50::ff"));
+		site.engine.must("rm", "-f", "c1", "c2");
+		site.engine.must("network", "rm", "ip50");
+	},
+);
 
 testOrSkip(docker, "vlane shows Docker's networks, and leaves them to Docker", need, () => {
 	const id = site.engine.must("network", "inspect", "-f", "{{.Id}}", "pub_net");

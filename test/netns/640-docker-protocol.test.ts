@@ -7,6 +7,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Lan, makeLan } from "../support/lan.js";
 import { testOrSkip } from "../support/needs.js";
+import { eventually } from "../support/site.js";
 import { startVlane, type Vlane } from "../support/vlane.js";
 
 const protocol = suite("docker: the protocol");
@@ -278,19 +279,48 @@ testOrSkip(protocol, "a killed daemon's interfaces are taken over, or swept when
 	await ask("NetworkDriver.CreateNetwork", NETWORK);
 	await ask("NetworkDriver.CreateEndpoint", ENDPOINT);
 	await ask("NetworkDriver.Join", { NetworkID: N, EndpointID: E, SandboxKey: "/run/docker/netns/none" });
-	await vlane.stopDaemon("SIGKILL");
 	const name = `vl${E.slice(0, 11)}`;
-	lan.host.must(["ip", "tuntap", "add", "dev", "vl0123456789a", "mode", "tap"]);
-	lan.host.must(["ip", "tuntap", "add", "dev", "vlserver", "mode", "tap"]);
+	const [{ ifalias: alias }] = lan.host.ip("link", "show", name);
+	await vlane.stopDaemon("SIGKILL");
+	// One that no record knows, and two that are not ours.
+	for (const [ifname, ifalias] of [
+		["vl0123456789a", alias.replace(E, "c".repeat(64))],
+		["vlserver", alias],
+		["vl0123456789b", "of somebody"],
+	]) {
+		lan.host.must(["ip", "tuntap", "add", "dev", ifname, "mode", "tap"]);
+		lan.host.must(["ip", "link", "set", ifname, "alias", ifalias]);
+	}
 	await vlane.startDaemon("--docker-plugin-dir", join(vlane.directory, "plugins"));
 	const links = lan.host.must(["ip", "-o", "link"]);
 	assert.match(links, name);
-	assert.match(links, "vlserver");
+	for (const others of ["vlserver", "vl0123456789b"]) {
+		assert.match(links, others);
+		lan.host.must(["ip", "link", "del", others]);
+	}
 	assert.not.match(links, "vl0123456789a");
-	lan.host.must(["ip", "link", "del", "vlserver"]);
 	await ask("NetworkDriver.DeleteEndpoint", { NetworkID: N, EndpointID: E });
 	assert.not.match(lan.host.must(["ip", "-o", "link"]), name);
 	await ask("NetworkDriver.DeleteNetwork", { NetworkID: N });
+});
+
+testOrSkip(protocol, "a second daemon leaves the first one's interfaces alone, alive or killed", need, async () => {
+	await ask("NetworkDriver.CreateNetwork", NETWORK);
+	await ask("NetworkDriver.CreateEndpoint", ENDPOINT);
+	await ask("NetworkDriver.Join", { NetworkID: N, EndpointID: E, SandboxKey: "/run/docker/netns/none" });
+	// Without carrier the interface looks as if nobody had it.
+	lan.host.must(["ip", "link", "set", "eth0", "down"]);
+	const name = `vl${E.slice(0, 11)}`;
+	await eventually("the daemon has noticed", () => vlane.must("network", "inspect", N).includes("degraded"));
+	await (await startVlane(lan.host)).cleanup();
+	assert.match(lan.host.must(["ip", "-o", "link"]), name);
+	await vlane.stopDaemon("SIGKILL");
+	await (await startVlane(lan.host)).cleanup();
+	assert.match(lan.host.must(["ip", "-o", "link"]), name);
+	await vlane.startDaemon("--docker-plugin-dir", join(vlane.directory, "plugins"));
+	await ask("NetworkDriver.DeleteNetwork", { NetworkID: N });
+	assert.not.match(lan.host.must(["ip", "-o", "link"]), name);
+	lan.host.must(["ip", "link", "set", "eth0", "up"]);
 });
 
 protocol.run();

@@ -36,6 +36,9 @@ const APPLETS = ["sh", "ip", "ping", "nc", "sleep", "cat", "ls", "hostname", "ns
 /** The client asks for all removals at the same time; an engine on two cores gets into its own way with a hundred. */
 const REMOVED_AT_ONCE = 20;
 
+/** An engine that was killed first takes away, one by one, what its containers have left. */
+const START_MS_MAX = 120_000;
+
 /** A network namespace with mounts of its own: /run is empty, and what is mounted inside is seen only inside. */
 class Box extends Namespace {
 	static async make(label: string): Promise<Box> {
@@ -144,7 +147,7 @@ function makeEngine(host: Namespace): Engine {
 			const places = ["--data-root", join(directory, "data"), "--exec-root", runtime];
 			const own = ["--pidfile", join(directory, "pid"), "-H", `unix://${socket}`, "--cgroup-parent", `/${cgroup}`];
 			dockerd = host.start(["dockerd", ...network, "--storage-driver=vfs", ...places, ...own, ...argv]);
-			await dockerd.waitFor(/API listen on/);
+			await dockerd.waitFor(/API listen on/, START_MS_MAX);
 		},
 		async stopEngine(signal = "SIGTERM") {
 			await dockerd?.stop(signal);

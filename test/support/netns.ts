@@ -27,9 +27,10 @@ export interface Started {
 	/** Signals the process (SIGTERM unless told) and waits for its end. */
 	stop(signal?: NodeJS.Signals): Promise<Ran>;
 	/**
-	 * Resolves with the first line of stdout or stderr that matches; rejects when the process ends first, or after 30 s.
+	 * Resolves with the first line of stdout or stderr that matches; rejects when the process ends first, or takes too
+	 * long (30 s).
 	 */
-	waitFor(line: RegExp): Promise<string>;
+	waitFor(line: RegExp, waitMsMax?: number): Promise<string>;
 }
 
 export interface RunOptions {
@@ -78,7 +79,7 @@ export function must(argv: readonly string[], options: RunOptions = {}): string 
 
 /**
  * Starts a command in the background. It does not keep the test's process alive, and does not outlive it. What it says
- * goes to files: a pipe is full soon while the test is busy with a command of its own, and who writes to it stands still.
+ * goes to files: while the test is busy with a command of its own a pipe is soon full, and who writes to it stands still.
  */
 export function start(argv: readonly string[], options: RunOptions = {}): Started {
 	const [command = "", ...rest] = argv;
@@ -121,13 +122,13 @@ export function start(argv: readonly string[], options: RunOptions = {}): Starte
 			child.kill(signal);
 			return whileWaiting(ended);
 		},
-		async waitFor(line) {
-			for (const end = Date.now() + WAIT_MS_MAX; ; await delay(LOOK_MS)) {
+		async waitFor(line, waitMsMax = WAIT_MS_MAX) {
+			for (const end = Date.now() + waitMsMax; ; await delay(LOOK_MS)) {
 				const { stdout, stderr } = output();
 				const hit = `${stdout}\n${stderr}`.split("\n").find((text) => line.test(text));
 				if (hit !== undefined) return hit;
 				if (status === undefined && Date.now() < end) continue;
-				const why = status === undefined ? `said nothing for ${WAIT_MS_MAX} ms` : `ended with status ${status}`;
+				const why = status === undefined ? `said nothing for ${waitMsMax} ms` : `ended with status ${status}`;
 				throw new Error(`${argv.join(" ")} ${why} without ${line}\n${stdout}${stderr}`);
 			}
 		},

@@ -34,12 +34,16 @@ export interface Port {
 }
 
 /** Polls until something is so. @throws AssertionError when it is not within ten seconds */
-export async function eventually(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-	for (const end = Date.now() + WAIT_MS_MAX; Date.now() < end; ) {
+export async function eventually(
+	what: string,
+	isSo: () => boolean | Promise<boolean>,
+	waitMsMax = WAIT_MS_MAX,
+): Promise<void> {
+	for (const end = Date.now() + waitMsMax; Date.now() < end; ) {
 		if (await isSo()) return;
 		await new Promise((resolve) => setTimeout(resolve, POLL_MS));
 	}
-	assert.unreachable(`within ${WAIT_MS_MAX} ms: ${what}`);
+	assert.unreachable(`within ${waitMsMax} ms: ${what}`);
 }
 
 /** Lines without the blanks that `ip` puts at their ends. */
