@@ -1,6 +1,6 @@
 /**
- * Many containers at once, and engine and daemon killed among them. `VLANE_TEST_CONTAINERS` says how many, half of them in
- * the second test. The figures are printed; 100 is what they are quoted for, and takes a minute on two cores.
+ * Many containers at once, and engine and daemon killed among them. `VLANE_TEST_CONTAINERS` says how many, half of them
+ * in the second test. The figures are printed; 100 is what they are quoted for, and takes a minute on two cores.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { request } from "node:http";

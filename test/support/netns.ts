@@ -79,7 +79,7 @@ export function must(argv: readonly string[], options: RunOptions = {}): string 
 
 /**
  * Starts a command in the background. It does not keep the test's process alive, and does not outlive it. What it says
- * goes to files: while the test is busy with a command of its own a pipe is soon full, and who writes to it stands still.
+ * goes to files: while the test is busy with a command of its own a pipe is soon full, and its writer stands still.
  */
 export function start(argv: readonly string[], options: RunOptions = {}): Started {
 	const [command = "", ...rest] = argv;
