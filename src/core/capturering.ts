@@ -18,14 +18,23 @@ export interface RingFrame {
 
 /** The reader's end of the ring. */
 export class CaptureRing {
-	readonly #u8: Uint8Array;
-	readonly #view: DataView;
-	readonly #words: Uint32Array;
+	#u8: Uint8Array;
+	#view: DataView;
+	#words: Uint32Array;
 
 	constructor(memory: WebAssembly.Memory) {
 		this.#u8 = new Uint8Array(memory.buffer);
 		this.#view = new DataView(memory.buffer);
 		this.#words = new Uint32Array(memory.buffer);
+	}
+
+	/** Reads another core's ring from now on, which has taken over; the ports that are recorded stay the same. */
+	follow(memory: WebAssembly.Memory): void {
+		const isOn = Atomics.load(this.#words, this.#word(abi.CAPTURE_ON)) !== 0;
+		this.#u8 = new Uint8Array(memory.buffer);
+		this.#view = new DataView(memory.buffer);
+		this.#words = new Uint32Array(memory.buffer);
+		this.setOn(isOn);
 	}
 
 	/** Records the first `snapBytes` bytes of each frame of a port, from the next batch on; 0 ends it. */

@@ -50,9 +50,14 @@ export interface IpEntry {
 }
 
 export class Counters {
-	readonly #view: DataView;
+	#view: DataView;
 
 	constructor(memory: WebAssembly.Memory) {
+		this.#view = new DataView(memory.buffer);
+	}
+
+	/** Reads another core's memory from now on, which has taken over. */
+	follow(memory: WebAssembly.Memory): void {
 		this.#view = new DataView(memory.buffer);
 	}
 

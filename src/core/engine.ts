@@ -203,6 +203,22 @@ export class Engine {
 		return this.#view.getUint32(this.#port(port) + abi.PORT_INFLIGHT, true);
 	}
 
+	/**
+	 * Gives a port the counters, and the captures, that it had in the memory of an earlier core; port 0: what is counted
+	 * for all of them. Both cores have the same limits.
+	 */
+	takeCounters(port: number, previous: WebAssembly.Memory): void {
+		const old = new Uint8Array(previous.buffer);
+		const at = this.#port(port);
+		const take = (start: number, bytes: number) => this.#u8.set(old.subarray(start, start + bytes), start);
+		take(at + abi.PORT_RX_FRAMES, abi.PORT_DROPS + 8 * abi.DROP_REASONS - abi.PORT_RX_FRAMES);
+		for (const field of [abi.PORT_RX_OFFLOADS, abi.PORT_CAPTURE_LOST]) take(at + field, 8);
+		take(at + abi.PORT_SNAP_BYTES, 4);
+		if (port !== 0) return;
+		take(abi.HEADER + abi.HEADER_BATCHES, 8);
+		take(abi.HEADER + abi.HEADER_BATCH_SIZES, 8 * abi.BATCH_SIZES);
+	}
+
 	#port(port: number): number {
 		return this.header(abi.HEADER_PORTS) + port * abi.PORT_BYTES;
 	}

@@ -78,7 +78,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		closers.push(() => store.close());
 		const poller = new FdPoller();
 		closers.push(() => poller.close());
-		const mover = await LiveMover.start({ onFatal: (error) => stopped.fail(error) });
+		const mover = await LiveMover.start({
+			onFatal: (error) => stopped.fail(error),
+			onRevived: (error) => log.error("the datapath has died and was started again", { error: error.message }),
+		});
 		const datapath = new Switch(mover, {
 			onPortError: (port, errnoName) => runLogged(queue, log, () => portFailed(port, errnoName)),
 		});

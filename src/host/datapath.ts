@@ -1,6 +1,7 @@
 /**
  * The main thread's handle of the datapath: starts the worker, sends it changes, reads counters out of the shared
- * memory.
+ * memory. A worker that dies is replaced: the descriptors are the process's, so they outlive it, and what was made of
+ * them is remembered here.
  *
  * A thread that is blocked in the kernel can not be ended from JavaScript: `process.exit` would hang. So the control
  * eventfd is written before the process exits, whichever way it does.
@@ -11,14 +12,16 @@ import { Counters } from "../core/counters.js";
 import { compileCore, createMemory, DAEMON_LIMITS } from "../core/engine.js";
 import { errnoName } from "../sys/errno.js";
 import { close, EFD_CLOEXEC, eventfd, write } from "../sys/libc.js";
-import type { Operation, Reply, WorkerSetup } from "./protocol.js";
+import type { Fixture, Operation, Reply, WorkerSetup } from "./protocol.js";
 import type { RingKind } from "./ring.js";
 import type { Datapath, PortSpec, PortStats, SegmentSpec } from "./types.js";
 
 export interface DatapathOptions {
 	/** "auto" takes io_uring and falls back to poll(2) with plain reads and writes. */
 	mode?: "auto" | RingKind;
-	/** Called once when the worker dies of an error: nothing is forwarded any more. */
+	/** Called when the thread has died of an error, and another one has taken over its ports, segments and counters. */
+	onRevived?: (error: Error) => void;
+	/** Called once when the thread dies again and again: nothing is forwarded any more. */
 	onFatal?: (error: Error) => void;
 }
 
@@ -42,69 +45,134 @@ export async function startDatapath(options: DatapathOptions = {}): Promise<Runn
 }
 
 interface Pending {
+	operation: Operation;
 	resolve(value: number): void;
 	reject(error: Error): void;
 }
 
+/** A thread, and what only it uses. */
+interface Running {
+	worker: Worker;
+	port: MessagePort;
+	eventFd: number;
+	memory: WebAssembly.Memory;
+	/** Known once it is ready; -1 before, and where the ring has none. */
+	ringFd: number;
+	/** What it died of, when that is known. */
+	error?: Error;
+}
+
+/** Deaths of threads, within DEATHS_MS, that are answered by a new one. */
+const DEATHS_MAX = 5;
+const DEATHS_MS = 60_000;
+/** How long the kernel may take to forget a ring that was closed: until then, what it writes to must be there. */
+const FORGOTTEN_MS = 10_000;
+
 class WorkerDatapath implements RunningDatapath {
 	ring: RingKind = "poll";
 	readonly ready: Promise<void>;
-	readonly #worker: Worker;
-	readonly #port: MessagePort;
-	readonly #eventFd = eventfd(0, EFD_CLOEXEC);
-	readonly #stop = new Int32Array(new SharedArrayBuffer(4));
 	readonly counters: Counters;
 	readonly capture: CaptureRing;
+	readonly #options: DatapathOptions;
+	readonly #module = compileCore();
+	readonly #stop = new Int32Array(new SharedArrayBuffer(4));
 	readonly #pending = new Map<number, Pending>();
-	readonly #specs = new Map<number, PortSpec>();
+	/** What there is, in the order in which it was made. */
+	readonly #fixtures = new Map<string, Fixture>();
 	readonly #listeners: ((port: number, errnoName: string) => void)[] = [];
 	readonly #onExit = () => this.#kick(1);
 	readonly #gone: Promise<void>;
+	#running: Running;
+	#settled: { resolve(): void; reject(error: Error): void } = { resolve() {}, reject() {} };
+	#isReady = false;
+	#end: () => void = () => undefined;
+	#deathsMs: number[] = [];
 	#nextId = 1;
 	#dead: Error | undefined;
 
 	constructor(options: DatapathOptions) {
-		const module = compileCore();
-		const memory = createMemory(module, DAEMON_LIMITS);
+		this.#options = options;
+		const memory = createMemory(this.#module, DAEMON_LIMITS);
 		this.counters = new Counters(memory);
 		this.capture = new CaptureRing(memory);
+		this.ready = new Promise((resolve, reject) => {
+			this.#settled = { resolve, reject };
+		});
+		this.#gone = new Promise((resolve) => {
+			this.#end = resolve;
+		});
+		this.#running = this.#start(memory);
+		process.on("exit", this.#onExit);
+	}
+
+	#start(memory: WebAssembly.Memory, previous?: WebAssembly.Memory): Running {
 		const channel = new MessageChannel();
-		this.#port = channel.port1;
+		const eventFd = eventfd(0, EFD_CLOEXEC);
 		const setup: WorkerSetup = {
-			module,
+			module: this.#module,
 			memory,
-			mode: options.mode ?? "auto",
-			eventFd: this.#eventFd,
+			mode: this.#options.mode ?? "auto",
+			eventFd,
 			stop: this.#stop,
 			port: channel.port2,
+			revive: previous && { fixtures: [...this.#fixtures.values()], previous },
 		};
-		this.#worker = new Worker(new URL("./worker.js", import.meta.url), {
+		const worker = new Worker(new URL("./worker.js", import.meta.url), {
 			workerData: setup,
 			transferList: [channel.port2],
 			execArgv: [], // flags of the program around us, such as --input-type, are not for this thread
 			// The heap holds a few objects for control messages; frames live in the shared memory.
 			resourceLimits: { maxOldGenerationSizeMb: 64 },
 		});
-		this.ready = new Promise((resolve, reject) => {
-			this.#port.on("message", (reply: Reply) => {
-				if ("ready" in reply) {
-					this.ring = reply.ready;
-					resolve();
-				} else this.#receive(reply);
-			});
-			this.#worker.on("error", (error: Error) => {
-				this.#fail(error);
-				reject(error);
-				options.onFatal?.(error);
-			});
+		const running: Running = { worker, port: channel.port1, eventFd, memory, ringFd: -1 };
+		channel.port1.on("message", (reply: Reply) => {
+			if ("ready" in reply) this.#begin(running, reply);
+			else this.#receive(reply);
 		});
-		this.#gone = new Promise((resolve) => this.#worker.on("exit", () => resolve()));
-		process.on("exit", this.#onExit);
+		worker.on("error", (error: Error) => {
+			running.error = error;
+		});
+		worker.on("exit", (code) => this.#ended(running, code));
+		return running;
+	}
+
+	#begin(running: Running, { ready, ringFd }: { ready: RingKind; ringFd: number }): void {
+		running.ringFd = ringFd;
+		this.ring = ready;
+		this.#isReady = true;
+		this.counters.follow(running.memory);
+		this.capture.follow(running.memory);
+		this.#settled.resolve();
+	}
+
+	/** A thread that was not told to end is followed by another one, with what there was. */
+	#ended(running: Running, code: number): void {
+		if (Atomics.load(this.#stop, 0)) return this.#end();
+		const error = running.error ?? new Error(`the datapath's thread has ended with status ${code}`);
+		const nowMs = performance.now();
+		this.#deathsMs = [...this.#deathsMs.filter((ms) => ms > nowMs - DEATHS_MS), nowMs];
+		if (!this.#isReady || this.#deathsMs.length > DEATHS_MAX) return this.#giveUp(error);
+		running.port.close();
+		close(running.eventFd);
+		// Requests that it has left to the kernel end with the ring, but not at once.
+		if (running.ringFd >= 0) close(running.ringFd);
+		setTimeout(() => running.memory, FORGOTTEN_MS).unref();
+		this.#running = this.#start(createMemory(this.#module, DAEMON_LIMITS), running.memory);
+		for (const [id, { operation }] of this.#pending) this.#running.port.postMessage({ ...operation, id });
+		this.#kick(0);
+		this.#options.onRevived?.(error);
+	}
+
+	#giveUp(error: Error): void {
+		this.#fail(error);
+		this.#end();
+		this.#settled.reject(error);
+		this.#options.onFatal?.(error);
 	}
 
 	#kick(stop: 0 | 1): void {
 		if (stop) Atomics.store(this.#stop, 0, 1);
-		write(this.#eventFd, new Uint8Array(new BigUint64Array([1n]).buffer));
+		write(this.#running.eventFd, new Uint8Array(new BigUint64Array([1n]).buffer));
 	}
 
 	#fail(error: Error): void {
@@ -121,25 +189,54 @@ class WorkerDatapath implements RunningDatapath {
 		if (!("id" in reply)) return;
 		const pending = this.#pending.get(reply.id);
 		this.#pending.delete(reply.id);
-		if ("error" in reply) pending?.reject(new Error(reply.error));
-		else pending?.resolve(reply.value);
+		if (!pending) return;
+		if ("error" in reply) return pending.reject(new Error(reply.error));
+		this.#remember(pending.operation, reply.value);
+		pending.resolve(reply.value);
+	}
+
+	/** Keeps the fixtures up to date, at once: the thread may die any time. */
+	#remember(operation: Operation, value: number): void {
+		const fixtures = this.#fixtures;
+		switch (operation.op) {
+			case "addPort":
+				fixtures.set(`port ${value}`, { op: "addPort", number: value, spec: operation.spec });
+				break;
+			case "setMtu": {
+				const fixture = fixtures.get(`port ${operation.port}`);
+				if (fixture?.op === "addPort") fixture.spec = { ...fixture.spec, mtuBytes: operation.mtuBytes };
+				break;
+			}
+			case "removePort":
+				fixtures.delete(`port ${operation.port}`);
+				break;
+			case "addSegment":
+				fixtures.set(`segment ${value}`, { op: "addSegment", number: value, spec: operation.spec });
+				break;
+			case "removeSegment":
+				fixtures.delete(`segment ${operation.segment}`);
+				break;
+			case "allowSource":
+				fixtures.set(`source ${operation.segment} ${operation.mac}`, operation);
+				break;
+			case "disallowSource":
+				fixtures.delete(`source ${operation.segment} ${operation.mac}`);
+		}
 	}
 
 	#request(operation: Operation): Promise<number> {
 		if (this.#dead) return Promise.reject(new Error(`the datapath is not running: ${this.#dead.message}`));
 		const id = this.#nextId++;
 		return new Promise((resolve, reject) => {
-			this.#pending.set(id, { resolve, reject });
-			this.#port.postMessage({ ...operation, id });
+			this.#pending.set(id, { operation, resolve, reject });
+			this.#running.port.postMessage({ ...operation, id });
 			this.#kick(0);
 		});
 	}
 
 	async addPort(spec: PortSpec): Promise<number> {
 		try {
-			const port = await this.#request({ op: "addPort", spec });
-			this.#specs.set(port, spec);
-			return port;
+			return await this.#request({ op: "addPort", spec });
 		} catch (error) {
 			throw new Error(`port "${spec.name}": ${(error as Error).message}`);
 		}
@@ -147,7 +244,6 @@ class WorkerDatapath implements RunningDatapath {
 
 	async removePort(port: number): Promise<void> {
 		await this.#request({ op: "removePort", port });
-		this.#specs.delete(port);
 	}
 
 	async setMtu(port: number, mtuBytes: number): Promise<void> {
@@ -171,7 +267,11 @@ class WorkerDatapath implements RunningDatapath {
 	}
 
 	stats(): PortStats[] {
-		return [...this.#specs].map(([port, { name, kind }]) => ({ port, name, kind, ...this.counters.port(port) }));
+		return [...this.#fixtures.values()].flatMap((fixture) => {
+			if (fixture.op !== "addPort") return [];
+			const { number: port, spec } = fixture;
+			return { port, name: spec.name, kind: spec.kind, ...this.counters.port(port) };
+		});
 	}
 
 	onPortError(listener: (port: number, errnoName: string) => void): void {
@@ -180,10 +280,10 @@ class WorkerDatapath implements RunningDatapath {
 
 	async close(): Promise<void> {
 		process.off("exit", this.#onExit);
-		if (!this.#dead) this.#kick(1);
+		this.#kick(1);
 		await this.#gone;
 		this.#fail(new Error("closed"));
-		this.#port.close();
-		close(this.#eventFd);
+		this.#running.port.close();
+		close(this.#running.eventFd);
 	}
 }

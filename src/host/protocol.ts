@@ -13,7 +13,15 @@ export interface WorkerSetup {
 	/** [0] becomes 1 when the worker shall return. */
 	stop: Int32Array;
 	port: MessagePort;
+	/** What there is already, when a thread takes over from one that has died. */
+	revive?: { fixtures: Fixture[]; previous: WebAssembly.Memory };
 }
+
+/** What a request has made, in the order of the requests. */
+export type Fixture =
+	| { op: "addPort"; number: number; spec: PortSpec }
+	| { op: "addSegment"; number: number; spec: SegmentSpec }
+	| { op: "allowSource"; segment: number; network: number; mac: string };
 
 export type Operation =
 	| { op: "addPort"; spec: PortSpec }
@@ -27,7 +35,8 @@ export type Operation =
 export type Request = Operation & { id: number };
 
 export type Reply =
-	| { ready: RingKind }
+	/** `ringFd`: the ring's descriptor, -1 when it has none. */
+	| { ready: RingKind; ringFd: number }
 	| { id: number; value: number }
 	| { id: number; error: string }
 	| { failed: number; errno: number };

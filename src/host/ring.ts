@@ -15,6 +15,8 @@ export type RingKind = "io_uring" | "poll";
 
 export interface Ring {
 	readonly kind: RingKind;
+	/** The kernel's descriptor of it, -1 when there is none. */
+	readonly fd: number;
 	/**
 	 * Submits `count` requests and, with `wait` 1, blocks until there is a completion. Called once per batch: allocates
 	 * nothing.
@@ -92,6 +94,7 @@ function tellCore(engine: Engine, offsets: typeof SOFT_RING): void {
 
 class PollRing implements Ring {
 	readonly kind = "poll";
+	readonly fd = -1;
 	readonly #soft: SoftRing;
 
 	constructor(engine: Engine) {
@@ -116,7 +119,7 @@ class PollRing implements Ring {
 
 class UringRing implements Ring {
 	readonly kind = "io_uring";
-	readonly #fd: number;
+	readonly fd: number;
 	/** The ring as io_uring_enter takes it: its index in the thread's table of registered rings, or the descriptor. */
 	#enterFd: number;
 	#enterFlags = 0;
@@ -129,8 +132,8 @@ class UringRing implements Ring {
 
 	constructor(engine: Engine) {
 		const params = Buffer.alloc(PARAMS_BYTES);
-		this.#fd = setup(engine, params);
-		this.#enterFd = this.#fd;
+		this.fd = setup(engine, params);
+		this.#enterFd = this.fd;
 		this.#enterFlags = params.readUInt32LE(PARAMS_FEATURES) & FEAT_NO_IOWAIT ? ENTER_NO_IOWAIT : 0;
 		const sq = (index: number) => params.readUInt32LE(PARAMS_SQ_OFF + index * 4);
 		const cq = (index: number) => params.readUInt32LE(PARAMS_CQ_OFF + index * 4);
@@ -155,7 +158,7 @@ class UringRing implements Ring {
 	#registerFiles(portsMax: number): void {
 		for (let count = portsMax; ; count /= 2) {
 			const files = new Int32Array(count).fill(-1);
-			if (ioUringRegister(this.#fd, REGISTER_FILES, bytesOf(files), count) >= 0) return;
+			if (ioUringRegister(this.fd, REGISTER_FILES, bytesOf(files), count) >= 0) return;
 			const code = errno();
 			if (code !== EMFILE || count <= FILES_MIN) throw new SysError("IORING_REGISTER_FILES", "", code);
 		}
@@ -165,14 +168,14 @@ class UringRing implements Ring {
 	#registerRing(): void {
 		const update = Buffer.alloc(16);
 		update.writeUInt32LE(0xffffffff, 0);
-		update.writeBigUInt64LE(BigInt(this.#fd), 8);
-		if (ioUringRegister(this.#fd, REGISTER_RING_FDS, update, 1) !== 1) return;
+		update.writeBigUInt64LE(BigInt(this.fd), 8);
+		if (ioUringRegister(this.fd, REGISTER_RING_FDS, update, 1) !== 1) return;
 		this.#enterFd = update.readUInt32LE(0);
 		this.#enterFlags |= ENTER_REGISTERED_RING;
 	}
 
 	#register(opcode: number, arg: Uint8Array, count: number, call: string): void {
-		if (ioUringRegister(this.#fd, opcode, arg, count) < 0) throw new SysError(call, "", errno());
+		if (ioUringRegister(this.fd, opcode, arg, count) < 0) throw new SysError(call, "", errno());
 	}
 
 	enter(count: number, wait: number): void {
@@ -197,13 +200,13 @@ class UringRing implements Ring {
 		request.writeUInt32LE(CANCEL_ALL | CANCEL_FD | CANCEL_FD_FIXED, 12);
 		request.writeBigInt64LE(-1n, 16); // no timeout
 		request.writeBigInt64LE(-1n, 24);
-		if (ioUringRegister(this.#fd, REGISTER_SYNC_CANCEL, request, 1) >= 0) return;
+		if (ioUringRegister(this.fd, REGISTER_SYNC_CANCEL, request, 1) >= 0) return;
 		const code = errno();
 		if (code !== ENOENT) throw new SysError("IORING_REGISTER_SYNC_CANCEL", "", code);
 	}
 
 	close(): void {
-		close(this.#fd);
+		close(this.fd);
 	}
 }
 

@@ -12,6 +12,7 @@ import * as abi from "../../assembly/abi.js";
 import { DAEMON_LIMITS, Engine } from "../core/engine.js";
 import { close } from "../sys/libc.js";
 import type { Reply, Request, WorkerSetup } from "./protocol.js";
+import { revive } from "./revive.js";
 import { openRing, type Ring } from "./ring.js";
 import { Tables } from "./tables.js";
 import type { PortSpec } from "./types.js";
@@ -36,7 +37,13 @@ class Loop {
 		this.#ring = openRing(this.#engine, setup.mode);
 		this.#ring.setFile(CONTROL_FILE, setup.eventFd);
 		this.#engine.core.controlArm();
-		setup.port.postMessage({ ready: this.#ring.kind } satisfies Reply);
+		if (setup.revive) this.#revive(setup.revive);
+		setup.port.postMessage({ ready: this.#ring.kind, ringFd: this.#ring.fd } satisfies Reply);
+	}
+
+	#revive({ fixtures, previous }: NonNullable<WorkerSetup["revive"]>): void {
+		revive(this.#engine, this.#tables, fixtures, previous);
+		for (const fixture of fixtures) if (fixture.op === "addPort") this.#open(fixture.number, fixture.spec.fd);
 	}
 
 	/** Until the main thread says stop. */
@@ -127,14 +134,18 @@ class Loop {
 	#addPort(spec: PortSpec): number {
 		const port = this.#tables.addPort(spec);
 		try {
-			this.#ring.setFile(port, spec.fd);
+			this.#open(port, spec.fd);
 		} catch (error) {
 			this.#tables.dropPort(port);
 			throw error;
 		}
-		this.#fds.set(port, spec.fd);
-		this.#engine.core.portStart(port);
 		return port;
+	}
+
+	#open(port: number, fd: number): void {
+		this.#ring.setFile(port, fd);
+		this.#fds.set(port, fd);
+		this.#engine.core.portStart(port);
 	}
 
 	#removePort(port: number, id: number): undefined {

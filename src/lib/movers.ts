@@ -126,8 +126,8 @@ export class LiveMover implements Mover {
 	}
 
 	/** @throws SysError when the ring that is asked for is not there */
-	static async start({ ring, onFatal }: SwitchOptions): Promise<LiveMover> {
-		return new LiveMover(await startDatapath({ mode: ring, onFatal }));
+	static async start({ ring, onFatal, onRevived }: SwitchOptions): Promise<LiveMover> {
+		return new LiveMover(await startDatapath({ mode: ring, onFatal, onRevived }));
 	}
 
 	async addPort(spec: PortSpec, sink: Sink): Promise<number> {

@@ -13,7 +13,9 @@ export interface SwitchOptions {
 	offline?: boolean;
 	/** Live: the kernel interface. Default `auto`: io_uring, or poll(2) where there is none. */
 	ring?: "auto" | "io_uring" | "poll";
-	/** Live: called once when an error has ended the thread. Nothing is forwarded any more. */
+	/** Live: called when an error has ended the thread, and another one goes on with its ports and counters. */
+	onRevived?: (error: Error) => void;
+	/** Live: called once when the thread dies again and again. Nothing is forwarded any more. */
 	onFatal?: (error: Error) => void;
 	/** Live: called when a port's device or namespace is gone; `errnoName` is like `EBADFD`. The port is still there. */
 	onPortError?: (port: Port, errnoName: string) => void;
