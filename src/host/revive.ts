@@ -1,9 +1,10 @@
 /**
- * A new core becomes what an earlier one was: the same ports and segments under the same numbers, with the counters that
- * they had.
+ * A new core becomes what an earlier one was: the same ports and segments under the same numbers, with the counters
+ * that they had.
  *
- * The core gives each newcomer the lowest free number. So all numbers up to the highest are filled first, with ports and
- * segments that reach nobody; then each is given up for the one that belongs there, in the order in which they were made.
+ * The core gives each newcomer the lowest free number. So all numbers up to the highest are filled first, with ports
+ * and segments that reach nobody; then each is given up for the one that belongs there, in the order in which they were
+ * made.
  */
 import * as abi from "../../assembly/abi.js";
 import type { Engine } from "../core/engine.js";
