@@ -102,30 +102,29 @@ testOrSkip(tests, "the command line runs", NEED, () => {
 	assert.is(must(["vlane", "--version"], { env }), `vlane version ${version}\n`);
 });
 
-testOrSkip(tests, "two containers of a network ping each other", NEED, async () => {
+/** A daemon of this `vlane`, and two containers that it connects. */
+async function connects(vlane: string, where: string): Promise<void> {
 	const ns = new Namespace("package");
-	const host = `unix://${join(directory, "vlane.sock")}`;
-	const daemon = ns.start(
-		["vlane", "daemon", "--socket", join(directory, "vlane.sock"), "--state-dir", join(directory, "state")].concat([
-			"--docker-plugin-dir",
-			"none",
-		]),
-		{ env },
-	);
+	const socket = join(directory, `${where}.sock`);
+	const state = join(directory, `${where}.state`);
+	const options = ["--socket", socket, "--state-dir", state, "--docker-plugin-dir", "none"];
+	const daemon = ns.start([vlane, "daemon", ...options], { env });
 	try {
 		await daemon.waitFor(/vlane daemon ready/);
-		const vlane = (...argv: string[]) => ns.must(["vlane", "-H", host, ...argv], { env });
-		vlane("network", "create", "--subnet=10.9.0.0/24", "local");
-		vlane("run", "--net=local", "--name=one", "-d", "sleep", "infinity");
-		assert.match(vlane("run", "--net=local", "--rm", "ping", "-c", "1", "10.9.0.1"), "1 received");
-		assert.match(vlane("ping", "--in", "one", "-c", "1", "10.9.0.1"), "1 received");
-		vlane("rm", "-f", "one");
-		vlane("network", "rm", "local");
+		const must = (...argv: string[]) => ns.must([vlane, "-H", `unix://${socket}`, ...argv], { env });
+		must("network", "create", "--subnet=10.9.0.0/24", "local");
+		must("run", "--net=local", "--name=one", "-d", "sleep", "infinity");
+		assert.match(must("run", "--net=local", "--rm", "ping", "-c", "1", "10.9.0.1"), "1 received");
+		assert.match(must("ping", "--in", "one", "-c", "1", "10.9.0.1"), "1 received");
+		must("rm", "-f", "one");
+		must("network", "rm", "local");
 	} finally {
 		await daemon.stop();
 		ns.close();
 	}
-});
+}
+
+testOrSkip(tests, "two containers of a network ping each other", NEED, () => connects("vlane", "npm"));
 
 testOrSkip(tests, "programs use the library, with types", NEED, () => {
 	const example = join(directory, "learning-switch.mjs");
@@ -140,6 +139,36 @@ testOrSkip(tests, "programs use the library, with types", NEED, () => {
 	const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
 	must([process.execPath, tsc, ...options, join(directory, "use.ts")]);
 	assert.ok(existsSync(join(dirname(example), "node_modules/vlane/include/vlane_core.h")));
+});
+
+const DEBIAN = { ...NEED, tools: [...NEED.tools, "dpkg", "dpkg-deb"] };
+
+testOrSkip(tests, "a Debian package is installed by dpkg, and runs", DEBIAN, async () => {
+	const deb = must([process.execPath, join(ROOT, "scripts/deb.mjs"), directory]).trim();
+	const root = join(directory, "root");
+	for (const name of ["info", "updates"]) mkdirSync(join(root, "var/lib/dpkg", name), { recursive: true });
+	writeFileSync(join(root, "var/lib/dpkg/status"), "");
+	// Node is the machine's here, and no package below this root.
+	must(["dpkg", "--root", root, "--force-depends", "--install", deb]);
+	assert.match(must(["dpkg", "--root", root, "--status", "vlane"]), /^Status: install ok installed$/m);
+	const files = must(["dpkg", "--root", root, "--listfiles", "vlane"]).split("\n");
+	for (const path of [
+		"/usr/bin/vlane",
+		"/usr/share/man/man1/vlane.1.gz",
+		"/usr/share/bash-completion/completions/vlane",
+		"/lib/systemd/system/vlane.service",
+	]) {
+		assert.ok(files.includes(path), path);
+	}
+	assert.equal(
+		files.filter((path) => /typescript|raw-socket/.test(path)),
+		[],
+	);
+	const { version } = json(join(ROOT, "package.json"));
+	assert.is(must([join(root, "usr/bin/vlane"), "--version"], { env }), `vlane version ${version}\n`);
+	await connects(join(root, "usr/bin/vlane"), "deb");
+	must(["dpkg", "--root", root, "--purge", "vlane"]);
+	assert.not.ok(existsSync(join(root, "usr/lib/vlane")), "nothing is left");
 });
 
 tests.run();
