@@ -1,6 +1,7 @@
 /**
  * Makes a Debian package: `node scripts/deb.mjs [DIRECTORY]`, after a build. It holds what the npm package holds, and
- * its dependencies; of the system it needs Node. It has no maintainer scripts: `systemctl enable --now vlane` starts it.
+ * its dependencies; of the system it needs Node. It has no maintainer scripts: `systemctl enable --now vlane` starts
+ * it.
  */
 import { execFileSync } from "node:child_process";
 import {
