@@ -1,5 +1,5 @@
 /** The forwarding database: which port has an address. Every word of the search has to be found somewhere in a row. */
-import { type ApiEndpoint, get } from "./api.js";
+import { type ApiStation, get } from "./api.js";
 import { h } from "./dom.js";
 import { count } from "./format.js";
 import type { View } from "./view.js";
@@ -9,7 +9,7 @@ const ROWS_MAX = 500;
 const REFRESH_MS = 3000;
 
 export function addressesView(onError: (error: unknown) => void): View {
-	let stations: ApiEndpoint[] = [];
+	let stations: ApiStation[] = [];
 	let timer: ReturnType<typeof setInterval> | undefined;
 	const search = h("input", {
 		type: "search",
@@ -21,7 +21,7 @@ export function addressesView(onError: (error: unknown) => void): View {
 	});
 	const summary = h("p", { class: "summary" });
 	const body = h("tbody");
-	const headers = ["Addresses", "MAC", "Name", "Network", "Interface", "In"];
+	const headers = ["Addresses", "MAC", "Name", "Network", "Parent", "Kind"];
 	const table = h("table", {}, h("thead", {}, h("tr", {}, ...headers.map((text) => h("th", {}, text)))), body);
 
 	const show = (): void => {
@@ -33,16 +33,15 @@ export function addressesView(onError: (error: unknown) => void): View {
 		const more = found.length > ROWS_MAX ? `, of which ${ROWS_MAX} are shown` : "";
 		summary.textContent = `${count(found.length)} of ${count(stations.length)} stations${more}`;
 		const rows = found.slice(0, ROWS_MAX).map((station) => {
-			const { IPAddress, GlobalIPv6Address, MacAddress, Name, Network, Interface, Target } = station;
-			const addresses = [IPAddress, GlobalIPv6Address].filter(Boolean).join(" ");
-			const cells = [addresses, MacAddress, Name, Network, Interface, Target];
+			const { addresses, mac, name, network, parent, type } = station;
+			const cells = [addresses.join(" "), mac, name.slice(name.indexOf("/") + 1), network, parent, type];
 			return h("tr", {}, ...cells.map((text, column) => h("td", { "data-label": headers[column] }, text)));
 		});
 		body.replaceChildren(...rows);
 	};
 	const load = async (): Promise<void> => {
 		try {
-			stations = await get<ApiEndpoint[]>("/endpoints");
+			stations = await get<ApiStation[]>("/fdb");
 			show();
 		} catch (error) {
 			onError(error);

@@ -1,8 +1,8 @@
 /** The daemon's answers. The token stands behind `#token=` in the address that `vlane dashboard` prints. */
 import type { ApiEndpoint, ApiNetwork } from "../src/control/types.js";
-import type { PortStats as ApiPort } from "../src/host/types.js";
+import type { ApiPort, ApiStation } from "../src/control/view.js";
 
-export type { ApiEndpoint, ApiNetwork, ApiPort };
+export type { ApiEndpoint, ApiNetwork, ApiPort, ApiStation };
 
 /** What GET /info says. */
 export interface Info {

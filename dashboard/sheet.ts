@@ -59,5 +59,6 @@ function factsOf(
 	const frames = (number: number, bytes: number) => `${count(number)} frames, ${count(bytes)} bytes`;
 	facts.push(["From it", frames(port.rxFrames, port.rxBytes)], ["To it", frames(port.txFrames, port.txBytes)]);
 	for (const [reason, dropped] of Object.entries(port.drops)) facts.push([`Dropped: ${reason}`, count(dropped)]);
+	for (const [reason, others] of Object.entries(port.filtered)) facts.push([`For others: ${reason}`, count(others)]);
 	return facts;
 }

@@ -143,6 +143,8 @@ for (const [name, look] of Object.entries(LOOKS)) {
 			await page.locator("tbody tr").nth(5).waitFor();
 			await fits(page);
 			await picture(page, `${name}-addresses`);
+			// The host's own interface on the VLAN is a station, too.
+			await page.locator("tbody tr", { hasText: "eth0.50" }).first().waitFor();
 			await page.getByRole("searchbox").fill("back 10.9.0.2");
 			assert.equal(await texts(page, "tbody td:nth-child(3)"), ["cache"]);
 			await page.getByRole("searchbox").fill("nobody");
