@@ -1,7 +1,7 @@
 /** What is measured. Each case takes a picture that stands, and answers numbers by name. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { Blasted, Burst } from "./blast.js";
+import type { Blasted, Burst } from "../../src/raw/generator.js";
 import { framesReceived, protocolCounters } from "./counters.js";
 import { fork, type Helper } from "./process.js";
 import { cpuSecondsOf, processorTime, quantile, residentMiB, shareSince, threadsOf } from "./statistics.js";

@@ -413,6 +413,15 @@ export const COMMANDS: CommandSpec[] = [
 		load: () => import("./commands/completion.js"),
 	},
 	{
+		path: "bench",
+		summary: "Measure how fast this machine forwards, in private namespaces",
+		operands: "",
+		args: { min: 0, max: 0 },
+		handlesInterrupt: true,
+		flags: [],
+		load: () => import("./commands/bench.js"),
+	},
+	{
 		path: "demo",
 		summary: "Run the tutorial in private namespaces",
 		operands: "",

@@ -79,12 +79,12 @@ function routeLine(route: Route, names: Map<number, string>): string {
 }
 
 /** Receives and forgets. */
-function sink(): void {
+export function sink(): void {
 	createServer((socket) => socket.resume().on("error", () => {})).listen(PORT, "0.0.0.0");
 }
 
 /** Sends as fast as the other side takes it for some seconds; prints Gbit/s. */
-function blast(address: string, seconds: number): void {
+export function blast(address: string, seconds: number): void {
 	const chunk = Buffer.alloc(CHUNK_BYTES);
 	const socket = connect(PORT, address);
 	socket.on("error", (error) => {
