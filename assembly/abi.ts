@@ -44,6 +44,7 @@ export const HEADER_IPS_CAPACITY = 108;
 export const HEADER_IPS_COUNT = 112; // live: entries in the IP database
 export const HEADER_CAPTURE = 116; // the capture ring; 0: none
 export const HEADER_CAPTURE_BYTES = 120; // size of its data, a power of two
+export const HEADER_FLOWS = 124; // flows that are open for coalescing, private to the core
 export const HEADER_BATCH_SIZES = 128; // 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames
 export const HEADER_BYTES = 256;
 
@@ -69,6 +70,8 @@ export const PORT_ASKED = 32; // u32, size of the current burst
 export const PORT_GOT = 36; // u32, frames that it brought
 export const PORT_LEARNED = 44; // u32, addresses in the IP database that the endpoint added by using them
 export const PORT_SNAP_BYTES = 48; // u32, written by the capture's reader: bytes to record of each frame; 0: none
+export const PORT_OFFLOADS = 52; // u8, OFFLOAD_*: what may leave by the port unfinished
+export const PORT_COALESCE = 53; // u8, OFFLOAD_TSO4, _TSO6, _USO: what frames that leave by it are coalesced into
 export const PORT_ERROR = 40; // i32, errno that ended reception for good; 0 while the port works
 export const PORT_RX_FRAMES = 64; // u64 counters from here on
 export const PORT_RX_BYTES = 72;
@@ -77,6 +80,17 @@ export const PORT_TX_BYTES = 88;
 export const PORT_DROPS = 96; // u64 per DROP_* reason
 export const PORT_RX_OFFLOADS = 240; // frames received that still have to be cut into segments
 export const PORT_CAPTURE_LOST = 248; // frames that the capture ring had no room for
+
+export const PORT_MERGED = 256; // frames that left by it as a part of another
+export const PORT_FINISHED = 264; // frames that left by it after the core had cut or summed them
+
+// What a port's kernel finishes: checksums, TCP over IPv4 and IPv6 and UDP datagrams left in one piece (TUN_F_* in
+// include/uapi/linux/if_tun.h, where they have other numbers).
+export const OFFLOAD_CSUM = 1;
+export const OFFLOAD_TSO4 = 2;
+export const OFFLOAD_TSO6 = 4;
+export const OFFLOAD_USO = 8;
+export const OFFLOADS_ALL = 15;
 
 export const KIND_NONE = 0;
 export const KIND_ENDPOINT = 1;
@@ -194,6 +208,11 @@ export const VNET_GSO_SIZE = 4;
 export const VNET_CSUM_START = 6;
 export const VNET_CSUM_OFFSET = 8;
 export const VNET_F_NEEDS_CSUM = 1;
+export const VNET_F_DATA_VALID = 2;
+export const VNET_GSO_TCPV4 = 1;
+export const VNET_GSO_TCPV6 = 4;
+export const VNET_GSO_UDP = 5; // datagrams of one flow (VIRTIO_NET_HDR_GSO_UDP_L4)
+export const VNET_GSO_ECN = 0x80;
 
 // ---- Received frame descriptor: in from the host (or the ring).
 export const RX_BYTES = 16;

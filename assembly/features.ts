@@ -23,6 +23,22 @@ export function move22(target: usize, source: usize): void {
   }
 }
 
+/** Sum of the little-endian 16-bit words of `bytes` bytes, a multiple of 16 below 2^19: more could overflow a lane. */
+export function sumBlocks(address: usize, bytes: u32): u64 {
+  const end = address + bytes;
+  if (ASC_FEATURE_SIMD) {
+    let lanes = i32x4.splat(0);
+    for (let at = address; at < end; at += 16) {
+      lanes = i32x4.add(lanes, i32x4.extadd_pairwise_i16x8_u(v128.load(at)));
+    }
+    const pairs = i64x2.add(i64x2.extend_low_i32x4_u(lanes), i64x2.extend_high_i32x4_u(lanes));
+    return i64x2.extract_lane(pairs, 0) + i64x2.extract_lane(pairs, 1);
+  }
+  let total: u64 = 0;
+  for (let at = address; at < end; at += 8) total += <u64>load<u32>(at) + <u64>load<u32>(at, 4);
+  return total;
+}
+
 /** A u32 that another thread, or the kernel, writes. Memory that is not shared has one thread only. */
 // @ts-ignore: decorator
 @inline

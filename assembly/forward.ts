@@ -30,16 +30,20 @@ import {
   SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
 } from "./abi";
 import { captureForwarded, capturePublish, captureReceived, isCapturing } from "./capture";
+import { coalesce, coalesceFlush } from "./coalesce";
 import { destination, ETHERNET_BYTES, isGroup, isOffloadValid, isTpid, source, typeOf, vnetOf } from "./frame";
 import { ipLearn, ipLookup } from "./ipdb";
 import { fdbLookup } from "./macfdb";
-import { rxPending, rxShift, slotAt, slotFree, slotHold, txPush, txRoom, txTail } from "./queues";
+import { finish, finishedCopies, lacksOffload, resetFinishedCopies } from "./offload";
+import {
+  rxPending, rxShift, slotAt, slotFree, slotHold, txDescriptor, txPush, txRoom, txTail, txTakeBack,
+} from "./queues";
 import { countDrop, portAt, portsLive, segmentAt, tableLookup } from "./ports";
 import { isSpoofed } from "./security";
 import { buildHead, pop, push, TAG_BYTES, tagAt, vidOf } from "./vlan";
 
-/** The frame at hand was too long for one of its egress ports, and counted there. */
-let wasGiant: bool = false;
+/** The frame at hand could not leave by one of its egress ports, and was counted there. */
+let wasRefused: bool = false;
 
 /**
  * Forwards what waits in the RX queue. A frame can have as many copies as there are ports: it stops early when the TX
@@ -59,13 +63,18 @@ export function forwardBatch(): void {
     const bytes = load<u32>(at, RX_LENGTH);
     const tag = load<u32>(at, RX_TAG);
     const record = capturing ? captureReceived(number, slot, bytes, tag) : 0;
+    resetFinishedCopies();
     const reason = receive(port, slot, bytes, tag);
     if (capturing) captureForwarded(record, reason, before);
     if (reason >= 0) countDrop(port, reason);
-    const copies = txTail - before;
-    if (copies) slotHold(slot, copies);
-    else slotFree(slot);
+    const copies = txTail - before - finishedCopies;
+    if (copies == 0) slotFree(slot);
+    else if (copies == 1 && finishedCopies == 0 && coalesce(txDescriptor(before))) {
+      txTakeBack();
+      slotFree(slot);
+    } else slotHold(slot, copies);
   }
+  coalesceFlush();
   if (capturing) capturePublish();
 }
 
@@ -83,7 +92,7 @@ function countBatch(frames: u32): void {
 function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
   let frame = slotAt(slot) + SLOT_FRAME;
   let bytes = length;
-  wasGiant = false;
+  wasRefused = false;
   const kind = <u32>load<u8>(port, PORT_KIND);
   if (kind == KIND_NONE || load<u16>(port, PORT_FLAGS) & FLAG_CLOSING) return DROP_PORT_DOWN;
   store<u64>(port, load<u64>(port, PORT_RX_FRAMES) + 1, PORT_RX_FRAMES);
@@ -250,7 +259,7 @@ function fromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64,
     if (target == 0) target = fdbLookup(segment, dst);
     if (target && load<u8>(portAt(target), PORT_MODE) != MODE_SOURCE) emit(target, slot, frame, bytes, inBand);
   }
-  return txTail == before && !wasGiant ? DROP_UNKNOWN : -1;
+  return txTail == before && !wasRefused ? DROP_UNKNOWN : -1;
 }
 
 /** The ipvlan endpoint whose IP address the frame is for; its destination must be the MAC that they share. */
@@ -345,8 +354,18 @@ function emit(port: u32, slot: u32, frame: usize, bytes: u32, inBand: bool): voi
   const egress = portAt(port);
   if (isGiant(egress, frame, bytes, inBand)) {
     countDrop(egress, DROP_GIANT);
-    wasGiant = true;
-  } else txPush(port, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
+    wasRefused = true;
+  } else send(port, egress, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
+}
+
+/** Queues one copy, `head` (if there is one) and `body`, as far finished as the egress port needs it. */
+// @ts-ignore: decorator
+@inline
+function send(port: u32, egress: usize, slot: u32, body: usize, bodyBytes: u32, head: usize, headBytes: u32): void {
+  const vnet = head ? head : body;
+  if (load<u16>(vnet) && lacksOffload(egress, vnet)) {
+    if (!finish(port, body, bodyBytes, head, headBytes)) wasRefused = true;
+  } else txPush(port, slot, body, bodyBytes, head, headBytes);
 }
 
 /**
@@ -365,18 +384,18 @@ function toWire(owner: usize, slot: u32, frame: usize, bytes: u32, priority: u32
   }
   const tags = <u32>load<u8>(owner, SEGMENT_TAGS);
   if (tags == 0) {
-    txPush(uplink, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
+    send(uplink, egress, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
     return true;
   }
   const outer = load<u32>(owner, SEGMENT_TAG0) | priority;
   const inner = load<u32>(owner, SEGMENT_TAG1);
   if (shared) {
     const head = slotAt(slot) + SLOT_HEAD;
-    txPush(uplink, slot, frame + 12, bytes - 12, head, buildHead(head, frame, outer, inner));
+    send(uplink, egress, slot, frame + 12, bytes - 12, head, buildHead(head, frame, outer, inner));
     return true;
   }
   let tagged = inner ? push(frame, inner) : frame;
   tagged = push(tagged, outer);
-  txPush(uplink, slot, vnetOf(tagged), bytes + VNET_BYTES + tags * TAG_BYTES, 0, 0);
+  send(uplink, egress, slot, vnetOf(tagged), bytes + VNET_BYTES + tags * TAG_BYTES, 0, 0);
   return true;
 }

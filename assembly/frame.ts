@@ -23,10 +23,13 @@ export const MAC_MASK: u64 = 0xffff_ffff_ffff;
 const BROADCAST: u64 = 0xffff_ffff_ffff;
 const TAGS_MAX: u32 = 4;
 
-const ETHERTYPE_IPV4: u32 = 0x0800;
+export const ETHERTYPE_IPV4: u32 = 0x0800;
 const ETHERTYPE_ARP: u32 = 0x0806;
-const ETHERTYPE_IPV6: u32 = 0x86dd;
+export const ETHERTYPE_IPV6: u32 = 0x86dd;
 const ETHERTYPE_MIN: u32 = 0x0600;
+
+export const PROTOCOL_TCP: u32 = 6;
+export const PROTOCOL_UDP: u32 = 17;
 
 /** A big-endian u16. */
 // @ts-ignore: decorator

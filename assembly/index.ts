@@ -4,12 +4,13 @@
  * one call per batch.
  */
 import {
-  ABI_VERSION, CQ_ENTRIES, FDB_ENTRY_BYTES, HEADER, HEADER_ABI_VERSION, HEADER_ACTIVE, HEADER_BYTES,
-  HEADER_BYTES_TOTAL, HEADER_FDB, HEADER_FDB_CAPACITY, HEADER_FREE, HEADER_IPS, HEADER_IPS_CAPACITY, HEADER_PORTS,
+  ABI_VERSION, CQ_ENTRIES, FDB_ENTRY_BYTES, HEADER, HEADER_ABI_VERSION, HEADER_ACTIVE, HEADER_BYTES, HEADER_BYTES_TOTAL,
+  HEADER_FDB, HEADER_FDB_CAPACITY, HEADER_FLOWS, HEADER_FREE, HEADER_IPS, HEADER_IPS_CAPACITY, HEADER_PORTS,
   HEADER_PORTS_MAX, HEADER_REFS, HEADER_RING, HEADER_RX, HEADER_RX_MAX, HEADER_SEGMENTS, HEADER_SEGMENTS_MAX,
   HEADER_SLOTS, HEADER_SLOTS_MAX, HEADER_SQES, HEADER_TABLES, HEADER_TABLES_MAX, HEADER_TX, HEADER_TX_MAX,
   IP_ENTRY_BYTES, PORT_BYTES, RING_BYTES, RX_BYTES, SEGMENT_BYTES, SLOT_BYTES, SQES_BYTES, TABLE_BYTES, TX_BYTES,
 } from "./abi";
+import { coalesceInit, FLOW_BYTES, FLOWS_MAX } from "./coalesce";
 import { ipdbInit } from "./ipdb";
 import { fdbInit } from "./macfdb";
 import { portsInit } from "./ports";
@@ -20,7 +21,8 @@ export { buildHead, pop, push, rewriteVid } from "./vlan";
 export { ipAdd } from "./ipdb";
 export { fdbAdd, fdbLookup, fdbRemove } from "./macfdb";
 export {
-  portAdd, portClose, portFree, portSecure, portSetMtu, segmentAdd, segmentRemove, sourceAdd, sourceRemove, stationPort,
+  portAdd, portClose, portFree, portOffload, portSecure, portSetMtu, segmentAdd, segmentRemove, sourceAdd, sourceRemove,
+  stationPort,
 } from "./ports";
 export { batchDone, batchForward, batchPrepare } from "./batch";
 export { captureInit } from "./capture";
@@ -69,6 +71,7 @@ export function layout(portsMax: u32, segmentsMax: u32, tablesMax: u32, fdbCapac
   region(HEADER_FREE, slotsMax * 4, LINE);
   region(HEADER_REFS, slotsMax * 4, LINE);
   region(HEADER_ACTIVE, portsMax * 4, LINE);
+  region(HEADER_FLOWS, FLOWS_MAX * FLOW_BYTES, LINE);
   region(HEADER_RX, RX_MAX * RX_BYTES, LINE);
   region(HEADER_TX, txMax * TX_BYTES, LINE);
   region(HEADER_SLOTS, slotsMax * SLOT_BYTES, PAGE);
@@ -89,5 +92,6 @@ export function init(): bool {
   fdbInit(load<u32>(HEADER, HEADER_FDB), load<u32>(HEADER, HEADER_FDB_CAPACITY));
   ipdbInit(load<u32>(HEADER, HEADER_IPS), load<u32>(HEADER, HEADER_IPS_CAPACITY));
   queuesInit();
+  coalesceInit();
   return true;
 }

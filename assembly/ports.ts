@@ -11,10 +11,10 @@
 import {
   FDB_SOURCE, FLAG_CLOSING, FLAG_QUEUED, FLAG_SECURE_IP, FLAG_SECURE_MAC, HEADER, HEADER_PORTS, HEADER_PORTS_MAX,
   HEADER_SEGMENTS, HEADER_SEGMENTS_MAX, HEADER_TABLES, HEADER_TABLES_MAX, KIND_NONE, KIND_UPLINK, MODE_IPVLAN,
-  MODE_PASSTHRU, MODE_SOURCE, PORT_BYTES, PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC, PORT_MODE,
-  PORT_NETWORK, PORT_NEXT, PORT_SEGMENT, PORT_TABLE, SEGMENT_BYTES, SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_IPVLANS,
-  SEGMENT_MEMBERS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TABLE, SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS,
-  SEGMENT_UPLINK, SEGMENT_USED, TABLE_BYTES, TABLE_STACKED, VID_MAX,
+  MODE_PASSTHRU, MODE_SOURCE, OFFLOADS_ALL, PORT_BYTES, PORT_COALESCE, PORT_DROPS, PORT_FLAGS, PORT_FRAME_BYTES_MAX,
+  PORT_KIND, PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_OFFLOADS, PORT_SEGMENT, PORT_TABLE, SEGMENT_BYTES,
+  SEGMENT_HEAD, SEGMENT_INNER, SEGMENT_IPVLANS, SEGMENT_MEMBERS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TABLE,
+  SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SEGMENT_USED, TABLE_BYTES, TABLE_STACKED, VID_MAX,
 } from "./abi";
 import { ipRemovePort } from "./ipdb";
 import { fdbAdd, fdbLookup, fdbRemove } from "./macfdb";
@@ -127,6 +127,7 @@ export function portAdd(
   store<u8>(at, mode, PORT_MODE);
   store<u32>(at, mtuBytes + ETHERNET_BYTES, PORT_FRAME_BYTES_MAX);
   store<u64>(at, mac, PORT_MAC);
+  store<u8>(at, OFFLOADS_ALL, PORT_OFFLOADS);
   store<u8>(at, kind, PORT_KIND);
   portsLive++;
   return port;
@@ -183,6 +184,15 @@ export function portFree(port: u32): bool {
 export function portSecure(port: u32, flags: u32): void {
   const at = portAt(port);
   store<u16>(at, load<u16>(at, PORT_FLAGS) | (flags & (FLAG_SECURE_MAC | FLAG_SECURE_IP)), PORT_FLAGS);
+}
+
+/**
+ * `takes`: OFFLOAD_* that may leave by the port unfinished, all of them at first; what is missing is done in software.
+ * `coalesce`: into which of these frames that leave by the port are put together, none at first.
+ */
+export function portOffload(port: u32, takes: u32, coalesce: u32): void {
+  store<u8>(portAt(port), takes, PORT_OFFLOADS);
+  store<u8>(portAt(port), coalesce & takes, PORT_COALESCE);
 }
 
 export function portSetMtu(port: u32, mtuBytes: u32): void {

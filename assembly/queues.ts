@@ -151,6 +151,13 @@ export function txDescriptor(count: u32): usize {
   return tx + <usize>((count & txMask) * TX_BYTES);
 }
 
+/** Takes the newest descriptor back. */
+// @ts-ignore: decorator
+@inline
+export function txTakeBack(): void {
+  txTail--;
+}
+
 // ---- For the batch interface, which uses the queues from their beginnings.
 
 /** Both queues are empty: they begin at their first descriptor. */

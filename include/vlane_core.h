@@ -43,6 +43,7 @@
 #define VLANE_HEADER_IPS_COUNT 112 /* live: entries in the IP database */
 #define VLANE_HEADER_CAPTURE 116 /* the capture ring; 0: none */
 #define VLANE_HEADER_CAPTURE_BYTES 120 /* size of its data, a power of two */
+#define VLANE_HEADER_FLOWS 124 /* flows that are open for coalescing, private to the core */
 #define VLANE_HEADER_BATCH_SIZES 128 /* 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames */
 #define VLANE_HEADER_BYTES 256
 
@@ -68,6 +69,8 @@
 #define VLANE_PORT_GOT 36 /* u32, frames that it brought */
 #define VLANE_PORT_LEARNED 44 /* u32, addresses in the IP database that the endpoint added by using them */
 #define VLANE_PORT_SNAP_BYTES 48 /* u32, written by the capture's reader: bytes to record of each frame; 0: none */
+#define VLANE_PORT_OFFLOADS 52 /* u8, OFFLOAD_*: what may leave by the port unfinished */
+#define VLANE_PORT_COALESCE 53 /* u8, OFFLOAD_TSO4, _TSO6, _USO: what frames that leave by it are coalesced into */
 #define VLANE_PORT_ERROR 40 /* i32, errno that ended reception for good; 0 while the port works */
 #define VLANE_PORT_RX_FRAMES 64 /* u64 counters from here on */
 #define VLANE_PORT_RX_BYTES 72
@@ -76,6 +79,17 @@
 #define VLANE_PORT_DROPS 96 /* u64 per DROP_* reason */
 #define VLANE_PORT_RX_OFFLOADS 240 /* frames received that still have to be cut into segments */
 #define VLANE_PORT_CAPTURE_LOST 248 /* frames that the capture ring had no room for */
+
+#define VLANE_PORT_MERGED 256 /* frames that left by it as a part of another */
+#define VLANE_PORT_FINISHED 264 /* frames that left by it after the core had cut or summed them */
+
+/* What a port's kernel finishes: checksums, TCP over IPv4 and IPv6 and UDP datagrams left in one piece (TUN_F_* in
+ * include/uapi/linux/if_tun.h, where they have other numbers). */
+#define VLANE_OFFLOAD_CSUM 1
+#define VLANE_OFFLOAD_TSO4 2
+#define VLANE_OFFLOAD_TSO6 4
+#define VLANE_OFFLOAD_USO 8
+#define VLANE_OFFLOADS_ALL 15
 
 #define VLANE_KIND_NONE 0
 #define VLANE_KIND_ENDPOINT 1
@@ -190,6 +204,11 @@
 #define VLANE_VNET_CSUM_START 6
 #define VLANE_VNET_CSUM_OFFSET 8
 #define VLANE_VNET_F_NEEDS_CSUM 1
+#define VLANE_VNET_F_DATA_VALID 2
+#define VLANE_VNET_GSO_TCPV4 1
+#define VLANE_VNET_GSO_TCPV6 4
+#define VLANE_VNET_GSO_UDP 5 /* datagrams of one flow (VIRTIO_NET_HDR_GSO_UDP_L4) */
+#define VLANE_VNET_GSO_ECN 0x80
 
 /* Received frame descriptor: in from the host (or the ring). */
 #define VLANE_RX_BYTES 16
@@ -266,7 +285,7 @@ struct vlane_header {
 	uint32_t ips_count; /* live: entries in the IP database */
 	uint32_t capture; /* the capture ring; 0: none */
 	uint32_t capture_bytes; /* size of its data, a power of two */
-	uint8_t reserved_124[4];
+	uint32_t flows; /* flows that are open for coalescing, private to the core */
 	uint8_t batch_sizes[88]; /* 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames */
 	uint8_t reserved_216[40];
 };
@@ -289,7 +308,9 @@ struct vlane_port {
 	int32_t error; /* errno that ended reception for good; 0 while the port works */
 	uint32_t learned; /* addresses in the IP database that the endpoint added by using them */
 	uint32_t snap_bytes; /* written by the capture's reader: bytes to record of each frame; 0: none */
-	uint8_t reserved_52[12];
+	uint8_t offloads; /* OFFLOAD_*: what may leave by the port unfinished */
+	uint8_t coalesce; /* OFFLOAD_TSO4, _TSO6, _USO: what frames that leave by it are coalesced into */
+	uint8_t reserved_54[10];
 	uint64_t rx_frames; /* counters from here on */
 	uint64_t rx_bytes;
 	uint64_t tx_frames;
@@ -298,7 +319,9 @@ struct vlane_port {
 	uint8_t reserved_216[24];
 	uint64_t rx_offloads; /* frames received that still have to be cut into segments */
 	uint64_t capture_lost; /* frames that the capture ring had no room for */
-	uint8_t reserved_256[256];
+	uint64_t merged; /* frames that left by it as a part of another */
+	uint64_t finished; /* frames that left by it after the core had cut or summed them */
+	uint8_t reserved_272[240];
 };
 
 /* HEADER_SEGMENTS + number * VLANE_SEGMENT_BYTES. */
@@ -410,6 +433,10 @@ void vlane_portClose(uint32_t port);
  * queued. */
 uint32_t vlane_portFree(uint32_t port);
 
+/* `takes`: OFFLOAD_* that may leave by the port unfinished, all of them at first; what is missing is done in
+ * software. `coalesce`: into which of these frames that leave by the port are put together, none at first. */
+void vlane_portOffload(uint32_t port, uint32_t takes, uint32_t coalesce);
+
 /* `flags`: FLAG_SECURE_*. Its addresses are assigned with `ipAdd` afterwards, whatever its mode. */
 void vlane_portSecure(uint32_t port, uint32_t flags);
 
@@ -489,6 +516,7 @@ void vlane_ringInit(uint32_t base_low, uint32_t base_high, uint32_t sq_head_offs
 		uint32_t mac_high, uint32_t mtu_bytes), (kind, mode, segment, network, mac_low, mac_high, mtu_bytes)) \
 	X(void, portClose, (uint32_t port), (port)) \
 	X(uint32_t, portFree, (uint32_t port), (port)) \
+	X(void, portOffload, (uint32_t port, uint32_t takes, uint32_t coalesce), (port, takes, coalesce)) \
 	X(void, portSecure, (uint32_t port, uint32_t flags), (port, flags)) \
 	X(void, portSetMtu, (uint32_t port, uint32_t mtu_bytes), (port, mtu_bytes)) \
 	X(uint32_t, segmentAdd, (uint32_t uplink, uint32_t outer, uint32_t inner), (uplink, outer, inner)) \

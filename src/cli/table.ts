@@ -446,6 +446,12 @@ export const COMMANDS: CommandSpec[] = [
 			{ name: "dashboard-remote", type: "bool", help: "Allow --dashboard addresses that other hosts can reach" },
 			{ ...PLUGIN_DIR, help: `Where Docker looks for drivers, or "none" (default "${DEFAULT_PLUGIN_DIR}")` },
 			{
+				name: "coalesce",
+				type: "string",
+				values: ["on", "off"],
+				help: 'Put neighbouring frames of a flow together before they leave: on|off (default "on")',
+			},
+			{
 				name: "log-level",
 				type: "string",
 				values: ["debug", "info", "warn", "error"],

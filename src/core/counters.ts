@@ -28,6 +28,10 @@ export interface PortCounters {
 	txBytes: number;
 	/** Frames received that offloads have left whole: up to 64 KiB, to be cut into segments by who sends them. */
 	rxOffloads: number;
+	/** Frames that left as a part of another one, put together from neighbours of a flow; not in `txFrames`. */
+	txMerged: number;
+	/** Frames among `txFrames` that were cut or got their checksum here. */
+	txFinished: number;
 	/** Non-zero reasons only. */
 	drops: Record<string, number>;
 }
@@ -76,6 +80,8 @@ export class Counters {
 			txFrames: u64(abi.PORT_TX_FRAMES),
 			txBytes: u64(abi.PORT_TX_BYTES),
 			rxOffloads: u64(abi.PORT_RX_OFFLOADS),
+			txMerged: u64(abi.PORT_MERGED),
+			txFinished: u64(abi.PORT_FINISHED),
 			drops,
 		};
 	}

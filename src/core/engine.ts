@@ -28,6 +28,7 @@ export interface CoreExports {
 	portClose(port: number): void;
 	portFree(port: number): number;
 	portSecure(port: number, flags: number): void;
+	portOffload(port: number, takes: number, coalesce: number): void;
 	portSetMtu(port: number, mtuBytes: number): void;
 	portStart(port: number): void;
 	segmentAdd(uplink: number, outer: number, inner: number): number;

@@ -40,6 +40,8 @@ export interface DaemonOptions {
 	/** Path of the API's unix socket. */
 	socket: string;
 	logLevel: string;
+	/** Put neighbouring frames of a flow together before they leave. */
+	coalesce: boolean;
 	/** Where Docker looks for drivers, or `none`. Absent: its usual place, unless that can not be used. */
 	dockerPluginDir?: string;
 	/** `ADDRESS:PORT`. Absent: there is none. */
@@ -79,6 +81,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const poller = new FdPoller();
 		closers.push(() => poller.close());
 		const mover = await LiveMover.start({
+			coalesce: options.coalesce,
 			onFatal: (error) => stopped.fail(error),
 			onRevived: (error) => log.error("the datapath has died and was started again", { error: error.message }),
 		});

@@ -19,6 +19,8 @@ import type { Datapath, PortSpec, PortStats, SegmentSpec } from "./types.js";
 export interface DatapathOptions {
 	/** "auto" takes io_uring and falls back to poll(2) with plain reads and writes. */
 	mode?: "auto" | RingKind;
+	/** Put neighbouring frames of a TCP or UDP flow together before they leave. Default true. */
+	coalesce?: boolean;
 	/** Called when the thread has died of an error, and another one has taken over its ports, segments and counters. */
 	onRevived?: (error: Error) => void;
 	/** Called once when the thread dies again and again: nothing is forwarded any more. */
@@ -112,6 +114,7 @@ class WorkerDatapath implements RunningDatapath {
 			module: this.#module,
 			memory,
 			mode: this.#options.mode ?? "auto",
+			coalesce: this.#options.coalesce ?? true,
 			eventFd,
 			stop: this.#stop,
 			port: channel.port2,

@@ -8,6 +8,8 @@ export interface WorkerSetup {
 	module: WebAssembly.Module;
 	memory: WebAssembly.Memory;
 	mode: "auto" | RingKind;
+	/** Put neighbours of a flow together. */
+	coalesce: boolean;
 	/** Written by the main thread after each message and to stop. */
 	eventFd: number;
 	/** [0] becomes 1 when the worker shall return. */

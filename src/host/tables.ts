@@ -25,7 +25,11 @@ const SECURITY_FLAGS: Record<PortSecurity, number> = {
 };
 
 export class Tables {
-	constructor(readonly core: CoreExports) {}
+	/** `coalesce`: into which offload frames (OFFLOAD_*) neighbours of a flow are put together. */
+	constructor(
+		readonly core: CoreExports,
+		readonly coalesce = 0,
+	) {}
 
 	/** Answers the number of a port that does not receive anything yet. */
 	addPort(spec: PortSpec): number {
@@ -39,6 +43,7 @@ export class Tables {
 			const exists = segment !== 0 && core.stationPort(segment, low, high) !== 0;
 			throw new Error(exists ? `MAC ${spec.mac} is already in use on this VLAN` : "no room for another port");
 		}
+		core.portOffload(port, spec.offloads === false ? 0 : abi.OFFLOADS_ALL, this.coalesce);
 		if (spec.kind === "endpoint") {
 			const security = SECURITY_FLAGS[spec.security ?? "none"];
 			core.portSecure(port, security);

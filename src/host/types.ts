@@ -48,6 +48,8 @@ interface PortSpecBase {
 	mac: string;
 	/** Largest layer-3 packet in bytes that this port takes, VLAN tags not counted. */
 	mtuBytes: number;
+	/** false: behind it is no kernel. What leaves by it has its checksum and is cut into segments. Default true. */
+	offloads?: boolean;
 }
 
 /** The raw socket on a parent. */
@@ -91,6 +93,10 @@ export interface PortStats {
 	txBytes: number;
 	/** Frames that came in whole though they have to leave in segments (TCP or UDP of up to 64 KiB). */
 	rxOffloads: number;
+	/** Frames that left as a part of another one, put together from neighbours of a flow; not in `txFrames`. */
+	txMerged: number;
+	/** Frames among `txFrames` that were cut or got their checksum here. */
+	txFinished: number;
 	drops: Record<string, number>;
 }
 

@@ -11,6 +11,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import * as abi from "../../assembly/abi.js";
 import { DAEMON_LIMITS, Engine } from "../core/engine.js";
 import { close } from "../sys/libc.js";
+import { coalescible } from "./offloads.js";
 import type { Reply, Request, WorkerSetup } from "./protocol.js";
 import { revive } from "./revive.js";
 import { openRing, type Ring } from "./ring.js";
@@ -33,7 +34,7 @@ class Loop {
 	constructor(setup: WorkerSetup) {
 		this.#setup = setup;
 		this.#engine = new Engine(setup.module, setup.memory, DAEMON_LIMITS);
-		this.#tables = new Tables(this.#engine.core);
+		this.#tables = new Tables(this.#engine.core, setup.coalesce ? coalescible() : 0);
 		this.#ring = openRing(this.#engine, setup.mode);
 		this.#ring.setFile(CONTROL_FILE, setup.eventFd);
 		this.#engine.core.controlArm();

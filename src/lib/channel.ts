@@ -70,26 +70,7 @@ export class Channel {
 		for (let count = 0; count < framesMax; count++) {
 			const bytes = read(this.#own, this.#buffer);
 			if (bytes < abi.VNET_BYTES) return;
-			const framed = Uint8Array.prototype.slice.call(this.#buffer, 0, bytes);
-			finishChecksum(framed);
-			this.onFrame(framed.subarray(abi.VNET_BYTES));
+			this.onFrame(Uint8Array.prototype.slice.call(this.#buffer, abi.VNET_BYTES, bytes));
 		}
 	}
-}
-
-/**
- * Computes the checksum that a sender's kernel has left to its network card: the field holds the sum of the pseudo
- * header (virtio 1.2, 5.1.6.2). A super-frame that the card would have cut stays whole.
- */
-export function finishChecksum(framed: Uint8Array): void {
-	const view = new DataView(framed.buffer, framed.byteOffset, framed.byteLength);
-	if (!(view.getUint8(abi.VNET_FLAGS) & abi.VNET_F_NEEDS_CSUM)) return;
-	const start = abi.VNET_BYTES + view.getUint16(abi.VNET_CSUM_START, true);
-	const field = start + view.getUint16(abi.VNET_CSUM_OFFSET, true);
-	let sum = 0;
-	for (let at = start; at + 1 < framed.length; at += 2) sum += view.getUint16(at);
-	if ((framed.length - start) % 2 === 1) sum += framed.at(-1)! << 8;
-	while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
-	// 0 would mean "no checksum" in UDP; the other zero of ones' complement is right everywhere.
-	view.setUint16(field, ~sum & 0xffff || 0xffff);
 }

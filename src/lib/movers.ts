@@ -126,8 +126,8 @@ export class LiveMover implements Mover {
 	}
 
 	/** @throws SysError when the ring that is asked for is not there */
-	static async start({ ring, onFatal, onRevived }: SwitchOptions): Promise<LiveMover> {
-		return new LiveMover(await startDatapath({ mode: ring, onFatal, onRevived }));
+	static async start({ ring, coalesce, onFatal, onRevived }: SwitchOptions): Promise<LiveMover> {
+		return new LiveMover(await startDatapath({ mode: ring, coalesce, onFatal, onRevived }));
 	}
 
 	async addPort(spec: PortSpec, sink: Sink): Promise<number> {
@@ -137,7 +137,7 @@ export class LiveMover implements Mover {
 				: undefined;
 		if (!channel) return this.datapath.addPort(spec);
 		try {
-			const port = await this.datapath.addPort({ ...spec, fd: channel.fd });
+			const port = await this.datapath.addPort({ ...spec, fd: channel.fd, offloads: false });
 			this.#channels.set(port, channel);
 			return port;
 		} catch (error) {

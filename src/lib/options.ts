@@ -13,6 +13,11 @@ export interface SwitchOptions {
 	offline?: boolean;
 	/** Live: the kernel interface. Default `auto`: io_uring, or poll(2) where there is none. */
 	ring?: "auto" | "io_uring" | "poll";
+	/**
+	 * Live: put neighbouring frames of a TCP or UDP flow together before they leave, as a network card's GRO does.
+	 * Default true.
+	 */
+	coalesce?: boolean;
 	/** Live: called when an error has ended the thread, and another one goes on with its ports and counters. */
 	onRevived?: (error: Error) => void;
 	/** Live: called once when the thread dies again and again. Nothing is forwarded any more. */

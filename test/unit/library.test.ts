@@ -79,6 +79,8 @@ library("without learning macvlan's rules hold: known addresses, the uplink for 
 	assert.equal(uplink.stats(), {
 		...{ port: uplink.number, name: "up", kind: "uplink", rxFrames: 2, rxBytes: 128, txFrames: 2, txBytes: 128 },
 		rxOffloads: 0,
+		txMerged: 0,
+		txFinished: 0,
 		drops: { vlan: 1 },
 	});
 	await desk.lan.close();

@@ -9,11 +9,16 @@ export async function run({ flags }: Invocation): Promise<number> {
 	if (!(LOG_LEVELS as readonly string[]).includes(logLevel)) {
 		throw new UsageError(`invalid argument "${logLevel}" for "--log-level" flag: expected ${LOG_LEVELS.join("|")}`);
 	}
+	const coalesce = flags.string("coalesce") ?? "on";
+	if (coalesce !== "on" && coalesce !== "off") {
+		throw new UsageError(`invalid argument "${coalesce}" for "--coalesce" flag: expected on|off`);
+	}
 	const { runDaemon } = await import("../../daemon/main.js");
 	await runDaemon({
 		stateDir: flags.string("state-dir") ?? DEFAULT_STATE_DIR,
 		socket: flags.string("socket") ?? DEFAULT_SOCKET,
 		logLevel,
+		coalesce: coalesce === "on",
 		dockerPluginDir: flags.string("docker-plugin-dir"),
 		dashboard: flags.string("dashboard"),
 		dashboardRemote: flags.bool("dashboard-remote"),
