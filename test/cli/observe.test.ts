@@ -6,7 +6,10 @@ import { vlane, withDaemon } from "./harness.js";
 
 const Observe = suite("observe");
 
-const ZERO = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, rxOffloads: 0, drops: {}, filtered: {} };
+const ZERO = {
+	...{ rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, rxOffloads: 0 },
+	...{ txMerged: 0, txFinished: 0, drops: {}, filtered: {} },
+};
 
 const PORTS: ApiPort[] = [
 	{
