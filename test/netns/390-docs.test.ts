@@ -15,7 +15,7 @@ import { startVlane, type Vlane } from "../support/vlane.js";
 const BIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
 const DOCUMENTS = ["README.md", "docs/tutorial.md", "docs/howto.md"];
 const typed = suite("documents, typed");
-const need = { root: true, tun: true, tools: ["ip", "ping", "sh"] };
+const need = { root: true, tun: true, tools: ["ip", "nsenter", "ping", "sh", "unshare"] };
 
 let lan: Lan;
 let vlane: Vlane;
