@@ -351,6 +351,14 @@ export const COMMANDS: CommandSpec[] = [
 		load: () => import("./commands/dockerstatus.js"),
 	},
 	{
+		path: "reconcile",
+		summary: "Compare the records with the kernel, and repair what differs",
+		operands: "",
+		args: { min: 0, max: 0 },
+		flags: [],
+		load: () => import("./commands/reconcile.js"),
+	},
+	{
 		path: "state export",
 		summary: "Print the records as JSON",
 		operands: "",

@@ -11,7 +11,7 @@ import type { Networks } from "./networks.js";
 import type { Queue } from "./queue.js";
 import type { CreateContainerBody } from "./schema.js";
 import { processStart, resolveTarget, targetPath } from "./target.js";
-import type { ApiContainer, ContainerRecord } from "./types.js";
+import type { ApiContainer, ContainerRecord, EndpointRecord } from "./types.js";
 import { withUndo } from "./undo.js";
 
 const SIGTERM = 15;
@@ -24,7 +24,7 @@ export class Containers {
 	/** Namespaces of running containers, by container id: held open, so that their identity is not given to a new one. */
 	readonly #netnsFds = new Map<string, number>();
 	/** Called when a container's process has been seen to exit, by container id. */
-	readonly #waiters = new Map<string, (() => void)[]>();
+	readonly #waiters = new Map<string, ((error?: unknown) => void)[]>();
 
 	constructor(
 		readonly context: Context,
@@ -57,9 +57,10 @@ export class Containers {
 			extraHosts: body.ExtraHosts,
 		};
 		const wanted = body.Networks.map((wish) => ({ wish, network: this.networks.find(wish.Network) }));
-		await withUndo(async (undo) => {
+		const made = await withUndo(async (undo) => {
+			const endpoints: EndpointRecord[] = [];
 			for (const { wish, network } of wanted) {
-				await this.endpoints.make(network, target, wishOf(name, wish), undo);
+				endpoints.push(await this.endpoints.make(network, target, wishOf(name, wish), undo));
 			}
 			undo.add(() => files.remove(id));
 			files.create(container, {
@@ -67,9 +68,14 @@ export class Containers {
 				search: body.DnsSearch ?? [],
 				options: body.DnsOptions ?? [],
 			});
-			await state.containers.put(container);
+			await state.commit((changes) => {
+				for (const endpoint of endpoints) changes.put(state.endpoints, endpoint);
+				changes.put(state.containers, container);
+			});
+			return endpoints;
 		});
 		this.watch(container);
+		for (const endpoint of made) this.endpoints.begin(endpoint);
 		log.info("container started", { container: name, id, pid: body.Pid });
 		return container;
 	}
@@ -101,28 +107,37 @@ export class Containers {
 	}
 
 	/**
-	 * The process of a `pid:N` target has exited (queue only): what else runs in the container ends with it, as Docker's
-	 * containers do; the record says so, or goes.
+	 * The process or namespace of a target has ended (queue only): its endpoints go. What else runs in a container ends
+	 * with its process, as Docker's containers do; the record says so, or goes.
+	 * @throws VlaneError when it can not be written; records and interfaces are still there then
 	 */
 	async ended(target: string): Promise<void> {
 		const container = this.ofTarget(target);
-		if (!container) return;
+		const left = this.endpoints.ofTarget(target);
+		if (!container) return this.endpoints.releaseAll(left);
+		const { id, name, autoRemove } = container;
+		const { state, files, log } = this.context;
 		this.#killAll(container);
-		const netnsFd = this.#netnsFds.get(container.id);
+		try {
+			await this.endpoints.releaseAll(left, (changes) => {
+				if (autoRemove) changes.del(state.containers, id);
+				else changes.put(state.containers, { ...container, pid: 0, status: "exited" });
+			});
+		} catch (error) {
+			this.#wake(id, error);
+			throw error;
+		}
+		files.remove(id);
+		const netnsFd = this.#netnsFds.get(id);
 		if (netnsFd !== undefined) close(netnsFd);
-		this.#netnsFds.delete(container.id);
-		await this.markExited(container);
-		for (const wake of this.#waiters.get(container.id) ?? []) wake();
-		this.#waiters.delete(container.id);
+		this.#netnsFds.delete(id);
+		log.info("container exited", { container: name, id });
+		this.#wake(id);
 	}
 
-	/** Writes down that the container runs no more (queue only). */
-	async markExited(container: ContainerRecord): Promise<void> {
-		const { state, files, log } = this.context;
-		files.remove(container.id);
-		if (container.autoRemove) await state.containers.del(container.id);
-		else await state.containers.put({ ...container, pid: 0, status: "exited" });
-		log.info("container exited", { container: container.name, id: container.id });
+	#wake(id: string, error?: unknown): void {
+		for (const wake of this.#waiters.get(id) ?? []) wake(error);
+		this.#waiters.delete(id);
 	}
 
 	/**
@@ -194,9 +209,15 @@ export class Containers {
 		);
 	}
 
-	/** Resolves once the container's exit has been dealt with. */
+	/** Resolves once the container's exit has been dealt with; rejects when it could not be written. */
 	#exit({ id }: ContainerRecord): Promise<void> {
-		return new Promise((wake) => this.#waiters.set(id, [...(this.#waiters.get(id) ?? []), wake]));
+		const exited = new Promise<void>((resolve, reject) => {
+			const wake = (error?: unknown) => (error === undefined ? resolve() : reject(error));
+			this.#waiters.set(id, [...(this.#waiters.get(id) ?? []), wake]);
+		});
+		// Nobody may be waiting by then.
+		exited.catch(() => undefined);
+		return exited;
 	}
 
 	async #destroy(container: ContainerRecord, exited: Promise<void>): Promise<void> {

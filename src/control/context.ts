@@ -4,6 +4,7 @@ import type { Fabric } from "./fabric.js";
 import { AddressSpace } from "./ipam.js";
 import type { Lifetimes } from "./lifetimes.js";
 import type { Log } from "./log.js";
+import type { NetnsWatches } from "./netnswatches.js";
 import { segmentKey } from "./segment.js";
 import type { State } from "./state.js";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "./types.js";
@@ -13,6 +14,7 @@ export interface Context {
 	fabric: Fabric;
 	spaces: Spaces;
 	lifetimes: Lifetimes;
+	watches: NetnsWatches;
 	files: ContainerFiles;
 	log: Log;
 }

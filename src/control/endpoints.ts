@@ -14,6 +14,7 @@ import { OPTION, parseDriverOptions } from "./options.js";
 import { isSandbox } from "./sandbox.js";
 import type { CreateContainerBody } from "./schema.js";
 import { segmentKey } from "./segment.js";
+import type { Changes } from "./state.js";
 import { isTargetAlive, type Target, targetPath } from "./target.js";
 import type { ApiContainer, ApiEndpoint, EndpointRecord, NetworkRecord, RouteRecord } from "./types.js";
 import { type Undo, withUndo } from "./undo.js";
@@ -68,18 +69,22 @@ export class Endpoints {
 	 * @throws VlaneError, SysError; nothing is left behind then
 	 */
 	async connect(network: NetworkRecord, target: Target, wish: EndpointWish): Promise<EndpointRecord> {
-		const endpoint = await withUndo((undo) => this.make(network, target, wish, undo));
-		this.context.lifetimes.watch(target.text, target.netnsId);
+		const endpoint = await withUndo(async (undo) => {
+			const made = await this.make(network, target, wish, undo);
+			await this.context.state.endpoints.put(made);
+			return made;
+		});
+		this.begin(endpoint);
 		return endpoint;
 	}
 
 	/**
-	 * Makes an endpoint: addresses, interface, port, record. Every step is added to `undo`; its target is not watched
-	 * yet.
+	 * Makes an endpoint: addresses, interface, port. Every step is added to `undo`. It is among the records in memory, so
+	 * that what is made with it sees it, but not yet on disk; when it is, it begins.
 	 * @throws VlaneError, SysError
 	 */
 	async make(network: NetworkRecord, target: Target, wish: EndpointWish, undo: Undo): Promise<EndpointRecord> {
-		const { state, fabric, spaces, files, log } = this.context;
+		const { state, fabric, spaces } = this.context;
 		if (network.owner === "docker") {
 			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; use docker network connect`);
 		}
@@ -130,19 +135,9 @@ export class Endpoints {
 		undo.add(() => this.#settle(endpoint));
 		await fabric.attachEndpoint(network, endpoint, false);
 		undo.add(() => fabric.detachEndpoint(endpoint.id));
-		await state.endpoints.put(endpoint);
-		undo.add(() => state.endpoints.del(endpoint.id));
+		state.endpoints.set(endpoint);
+		undo.add(() => state.endpoints.unset(endpoint.id));
 		this.#settleOrThrow(endpoint);
-		fabric.keepEndpoint(endpoint.id);
-		this.#announce(endpoint);
-		files.changed(endpoint);
-		log.info("endpoint connected", {
-			network: network.name,
-			endpoint: endpoint.name,
-			mac,
-			ipv4: v4?.cidr ?? "",
-			ipv6: v6?.cidr ?? "",
-		});
 		return endpoint;
 	}
 
@@ -162,26 +157,69 @@ export class Endpoints {
 		this.context.files.changed(endpoint);
 	}
 
-	/** Removes an endpoint and its interface; what is gone already is fine. */
-	async release(endpoint: EndpointRecord): Promise<void> {
-		const { state, fabric, spaces, lifetimes, files, log } = this.context;
+	/** The endpoint is on disk: from now on it outlives the daemon, and ends with its target. */
+	begin(endpoint: EndpointRecord): void {
+		const { state, fabric, files, log } = this.context;
+		const { name, mac, ipv4 = "", ipv6 = "" } = endpoint;
+		fabric.keepEndpoint(endpoint.id);
+		this.watch(endpoint);
+		this.#announce(endpoint);
+		files.changed(endpoint);
+		const network = state.networks.get(endpoint.networkId)?.name ?? "";
+		log.info("endpoint connected", { network, endpoint: name, mac, ipv4, ipv6 });
+	}
+
+	/** Notices from now on when the endpoint's namespace ends, and when somebody changes interfaces in it. */
+	watch({ target, netnsId }: EndpointRecord): void {
+		const { lifetimes, watches, log } = this.context;
+		lifetimes.watch(target, netnsId);
+		try {
+			watches.watch(targetPath(target), netnsId);
+		} catch (error) {
+			log.debug("namespace is not watched", { target, error: messageOf(error) });
+		}
+	}
+
+	/** Removes an endpoint and its interface; what is gone already is fine. @throws VlaneError; it is still there then */
+	release(endpoint: EndpointRecord): Promise<void> {
+		return this.releaseAll([endpoint]);
+	}
+
+	/**
+	 * Removes endpoints and their interfaces; what is gone already is fine.
+	 * @param more changes that are written together with it
+	 * @throws VlaneError when it can not be written; all of them are still there then
+	 */
+	async releaseAll(released: EndpointRecord[], more?: (changes: Changes) => void): Promise<void> {
+		const { state, fabric } = this.context;
+		for (const { id } of released) fabric.loosenEndpoint(id);
+		try {
+			await state.commit((changes) => {
+				for (const { id } of released) changes.del(state.endpoints, id);
+				more?.(changes);
+			});
+		} catch (error) {
+			for (const { id } of released) fabric.keepEndpoint(id);
+			throw error;
+		}
+		for (const endpoint of released) await this.#forget(endpoint);
+	}
+
+	/** Takes away what a record that is gone stood for. */
+	async #forget(endpoint: EndpointRecord): Promise<void> {
+		const { state, fabric, spaces, lifetimes, watches, files, log } = this.context;
 		this.#announcer.cancel(endpoint.id);
 		await fabric.detachEndpoint(endpoint.id);
-		await state.endpoints.del(endpoint.id);
 		const network = state.networks.get(endpoint.networkId);
 		for (const cidr of network ? [endpoint.ipv4, endpoint.ipv6] : []) {
 			if (network && cidr) spaces.of(network).release(network.id, addressOf(cidr));
 		}
 		const isLast = state.endpointsOfTarget(endpoint.target).length === 0;
 		if (isLast && state.containersOfTarget(endpoint.target).length === 0) lifetimes.unwatch(endpoint.target);
+		if (state.endpointsInNetns(endpoint.netnsId).length === 0) watches.unwatch(endpoint.netnsId);
 		this.#settle(endpoint);
 		files.changed(endpoint);
 		log.info("endpoint released", { network: network?.name ?? "", endpoint: endpoint.name });
-	}
-
-	/** Removes every endpoint of a target: its process or its namespace has ended. */
-	async releaseTarget(target: string): Promise<void> {
-		for (const endpoint of this.ofTarget(target)) await this.release(endpoint);
 	}
 
 	ofTarget(target: string): EndpointRecord[] {

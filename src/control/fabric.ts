@@ -11,19 +11,13 @@ import type { Segment as Domain, Port, Switch } from "../lib/index.js";
 import { IN6_ADDR_GEN_MODE_RANDOM, type Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { locateTap, type TapPlace } from "../tap/tap.js";
+import { openEndpointTap } from "./endpointtap.js";
 import { VlaneError } from "./errors.js";
-import { keepDevice, openEndpointInterface, openHostInterface } from "./interface.js";
+import { isDeviceGone, keepDevice, openHostInterface, repairInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { parseDriverOptions } from "./options.js";
 import { adaptPort, allowSources, type Device, disallowSources, openPort } from "./ports.js";
-import {
-	createSandboxInterface,
-	deleteSandboxInterface,
-	isSandbox,
-	openSandboxInterface,
-	type SandboxTap,
-	setAddressMode,
-} from "./sandbox.js";
+import { deleteSandboxInterface, isSandbox, setAddressMode } from "./sandbox.js";
 import {
 	type Attached,
 	type Joined,
@@ -36,7 +30,7 @@ import {
 	usesFilter,
 } from "./segment.js";
 import { SegmentIndex } from "./segmentindex.js";
-import { isTargetAlive, targetPath } from "./target.js";
+import { targetPath } from "./target.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
 import { withUndo } from "./undo.js";
 import { hasCarrier, type Uplink, Uplinks } from "./uplinks.js";
@@ -99,6 +93,17 @@ export class Fabric {
 		if (segment.raised?.host) keepDevice(segment.raised.host.fd, true);
 	}
 
+	/**
+	 * The network's devices go with the daemon from now on, however it ends; `keepNetwork` takes that back. Between this
+	 * and `detachNetwork` its record is removed: a daemon that is killed on the way leaves no device behind.
+	 */
+	loosenNetwork(network: NetworkRecord): void {
+		const { segment } = this.#joinedOf(network);
+		if (segment.networks.size > 1) return;
+		segment.persistent = false;
+		if (segment.raised?.host) keepDevice(segment.raised.host.fd, false);
+	}
+
 	/** Gives up the network, which has no endpoints; with the last one of a segment, the devices that we made go too. */
 	async detachNetwork(network: NetworkRecord): Promise<void> {
 		const joined = this.#joinedOf(network);
@@ -121,15 +126,69 @@ export class Fabric {
 	/**
 	 * Makes the endpoint's interface and connects it.
 	 * @param restored it was made by an earlier daemon: a failure is noted as its problem
+	 * @returns what a restored one had lost meanwhile, in a few words each
 	 * @throws SysError, VlaneError unless restored; nothing is left behind then
 	 */
-	async attachEndpoint(network: NetworkRecord, endpoint: EndpointRecord, restored: boolean): Promise<void> {
+	async attachEndpoint(network: NetworkRecord, endpoint: EndpointRecord, restored: boolean): Promise<string[]> {
 		const joined = this.#joinedOf(network);
 		const attached: Attached = { endpoint, joined, persistent: restored, waits: false, problem: "" };
-		if (restored) await this.#reopen(attached);
-		else await this.#open(attached, true);
+		const repaired = restored ? await this.#reopen(attached) : await this.#open(attached, true);
 		this.#attached.set(endpoint.id, attached);
 		joined.segment.endpoints.add(attached);
+		return repaired;
+	}
+
+	hasNetwork(id: string): boolean {
+		return this.#joined.has(id);
+	}
+
+	hasEndpoint(id: string): boolean {
+		return this.#attached.has(id);
+	}
+
+	/**
+	 * Gives an attached endpoint what it has lost: its interface, or addresses of it.
+	 * @returns what was done, in a few words each
+	 * @throws SysError, VlaneError
+	 */
+	async repairEndpoint(id: string): Promise<string[]> {
+		const attached = this.#attached.get(id);
+		if (!attached) return [];
+		const { endpoint, open } = attached;
+		if (open && !attached.problem && !isDeviceGone(open.fd)) {
+			if (isSandbox(endpoint.target)) return [];
+			const repaired = repairInterface(open.fd, endpoint);
+			if (repaired.length > 0) this.onReconnect(endpoint);
+			return repaired;
+		}
+		await this.#close(attached);
+		try {
+			const repaired = await this.#open(attached, false);
+			attached.problem = "";
+			this.onReconnect(endpoint);
+			return repaired.length > 0 ? repaired : ["connected again"];
+		} catch (error) {
+			attached.problem = messageOf(error);
+			throw error;
+		}
+	}
+
+	/**
+	 * Gives a network what it has lost: its parent, the host's interface.
+	 * @returns as `repairEndpoint`
+	 * @throws SysError, VlaneError
+	 */
+	async repairNetwork(network: NetworkRecord): Promise<string[]> {
+		const { segment } = this.#joinedOf(network);
+		if (segment.parent) await this.ensureUplink(segment.parent.link);
+		const { raised, hostIfname } = segment;
+		if (!raised?.uplink || !hostIfname) return [];
+		if (raised.host && !segment.problem && !isDeviceGone(raised.host.fd)) return [];
+		await raised.host?.port.remove();
+		raised.host = undefined;
+		raised.host = await this.#openHost(segment, hostIfname, raised.domain, raised.uplink);
+		segment.problem = "";
+		return [`host interface ${hostIfname} made again`];
 	}
 
 	/** Lets the endpoint's device outlive the daemon, once the record is on disk. */
@@ -154,6 +213,14 @@ export class Fabric {
 		return [...this.#attached].filter(([, { waits }]) => waits).map(([id]) => id);
 	}
 
+	/** As `loosenNetwork`, with `detachEndpoint`; `keepEndpoint` takes it back. */
+	loosenEndpoint(id: string): void {
+		const attached = this.#attached.get(id);
+		if (!attached?.open) return;
+		attached.persistent = false;
+		keepDevice(attached.open.fd, false);
+	}
+
 	/** Removes the endpoint's interface; what is gone already is fine. */
 	async detachEndpoint(id: string): Promise<void> {
 		const attached = this.#attached.get(id);
@@ -165,12 +232,10 @@ export class Fabric {
 			if (isSandbox(attached.endpoint.target)) deleteSandboxInterface(this.netlink, attached.endpoint);
 			return;
 		}
-		const uplink = segment.raised?.uplink;
-		if (uplink && usesFilter(segment)) this.#uplinks.dropMac(uplink, attached.endpoint.mac);
 		try {
 			keepDevice(attached.open.fd, false);
 		} finally {
-			await attached.open.port.remove();
+			await this.#close(attached);
 		}
 	}
 
@@ -232,22 +297,22 @@ export class Fabric {
 
 	/**
 	 * A port failed for good.
-	 * @returns the endpoint to release, when its namespace is gone
+	 * @returns the endpoint or the network to repair; neither, when it was an uplink's, which is done
 	 */
-	async portFailed(port: Port, errnoName: string): Promise<EndpointRecord | undefined> {
+	async portFailed(port: Port, errnoName: string): Promise<{ endpoint?: EndpointRecord; network?: NetworkRecord }> {
 		for (const attached of this.#attached.values()) {
 			if (attached.open?.port !== port) continue;
 			const { endpoint, joined } = attached;
-			if (!isTargetAlive(endpoint.target, endpoint.netnsId)) return endpoint;
 			attached.problem = `interface ${endpoint.ifname} failed: ${errnoName}`;
 			this.log.warn(attached.problem, { endpoint: endpoint.name, network: joined.network.name });
-			return undefined;
+			return { endpoint };
 		}
 		for (const segment of this.#segments.all()) {
 			if (segment.raised?.host?.port !== port) continue;
 			segment.problem = `host interface ${segment.hostIfname} failed: ${errnoName}`;
 			this.log.warn(segment.problem);
-			return undefined;
+			const [joined] = segment.networks.values();
+			return { network: joined?.network };
 		}
 		const uplink = this.#uplinks.all().find((candidate) => candidate.port === port);
 		if (uplink) {
@@ -255,7 +320,7 @@ export class Fabric {
 			this.log.warn("uplink failed", { link: uplink.link, errno: errnoName });
 			await this.ensureUplink(uplink.link);
 		}
-		return undefined;
+		return {};
 	}
 
 	/** Names of the parents that news about a link concern: it may be called otherwise than when it was opened. */
@@ -384,18 +449,30 @@ export class Fabric {
 		if (raised.uplink) await this.#uplinks.release(raised.uplink, segment.promiscuous);
 	}
 
-	async #reopen(attached: Attached): Promise<void> {
+	async #reopen(attached: Attached): Promise<string[]> {
 		try {
-			await this.#open(attached, false);
+			const repaired = await this.#open(attached, false);
 			attached.problem = "";
 			this.onReconnect(attached.endpoint);
+			return repaired;
 		} catch (error) {
 			attached.problem = messageOf(error);
 			this.log.warn("endpoint has no interface", { endpoint: attached.endpoint.name, error: attached.problem });
+			return [];
 		}
 	}
 
-	async #open(attached: Attached, isNew: boolean): Promise<void> {
+	/** Closes an endpoint's port; the device stays if it is persistent. */
+	async #close(attached: Attached): Promise<void> {
+		const { open, endpoint, joined } = attached;
+		const { uplink } = joined.segment.raised ?? {};
+		attached.open = undefined;
+		if (open && uplink && usesFilter(joined.segment)) this.#uplinks.dropMac(uplink, endpoint.mac);
+		await open?.port.remove();
+	}
+
+	/** @returns what an interface that was there, or should have been, had lost */
+	async #open(attached: Attached, isNew: boolean): Promise<string[]> {
 		const { endpoint, joined, persistent } = attached;
 		const { network, segment, options } = joined;
 		const raised = segment.raised;
@@ -405,20 +482,9 @@ export class Fabric {
 		if (sharesMac) endpoint.mac = raised.uplink?.mac ?? endpoint.mac;
 		endpoint.mtuBytes = networkMtuBytes(joined);
 		const { mac, mtuBytes } = endpoint;
-		// Where others have the same MAC address, IPv6 addresses that are made of it would collide.
-		const hasIpv6 = [endpoint.ipv6, ...(endpoint.furtherAddresses ?? [])].some((cidr) => cidr?.includes(":"));
-		const addressMode = sharesMac && hasIpv6 ? IN6_ADDR_GEN_MODE_RANDOM : undefined;
-		const openTap = (): SandboxTap => {
-			if (!isSandbox(endpoint.target)) {
-				const spec = { ...endpoint, addressMode, persist: persistent };
-				return { fd: openEndpointInterface(targetPath(endpoint.target), spec), isMoved: true };
-			}
-			return isNew
-				? createSandboxInterface(this.netlink, endpoint, this.owner)
-				: openSandboxInterface(this.netlink, endpoint, addressMode);
-		};
-		const { fd, isMoved } = openTap();
-		attached.waits = addressMode !== undefined && !isMoved;
+		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner: this.owner });
+		const { fd, repaired } = tap;
+		attached.waits = tap.waits;
 		const device: Device = {
 			...{ fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
 			...{ segment: raised.domain, network: network.number, mode: options.mode },
@@ -431,6 +497,7 @@ export class Fabric {
 			if (raised.uplink && usesFilter(segment)) this.#uplinks.addMac(raised.uplink, mac);
 			attached.open = open;
 		});
+		return repaired;
 	}
 }
 

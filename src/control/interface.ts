@@ -5,9 +5,9 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
-import { isErrno } from "../sys/errno.js";
+import { isErrno, SysError } from "../sys/errno.js";
 import { close } from "../sys/libc.js";
-import { inNetns, openNetns } from "../sys/netns.js";
+import { inNetns, netnsId, openNetns } from "../sys/netns.js";
 import { destroyTap, locateTap, openTap, setCarrier, setPersistent } from "../tap/tap.js";
 import { sysctlFile } from "./endpointopts.js";
 import { VlaneError } from "./errors.js";
@@ -60,24 +60,77 @@ export function chooseIfname(netnsPath: string, wanted?: string): string {
 	}
 }
 
+/** An endpoint's TAP, and what it had lost if it was to be there already, in a few words each. */
+export interface OpenedInterface {
+	fd: number;
+	repaired: string[];
+}
+
 /**
  * Opens an endpoint's TAP in its namespace. One that is there already (left by an earlier daemon) is taken over with
  * its addresses; a new one gets them and is set up. Default routes are not its business, see gateways.ts.
- * @returns descriptor of the TAP
  * @throws SysError; nothing is left behind then
  */
-export function openEndpointInterface(netnsPath: string, spec: InterfaceSpec): number {
+export function openEndpointInterface(netnsPath: string, spec: InterfaceSpec): OpenedInterface {
 	const netnsFd = openNetns(netnsPath);
 	try {
-		const tap = openTap({ name: spec.ifname, netnsFd, persist: spec.persist });
-		if (tap.created) {
-			destroyOnError(tap.fd, () =>
-				inNetns(netnsFd, () => withRtnetlink((netlink) => configure(netlink, tap.ifindex, spec))),
-			);
-		}
-		return tap.fd;
+		const { fd, created, ifindex } = openTap({ name: spec.ifname, netnsFd, persist: spec.persist });
+		const enter = <T>(body: (netlink: Rtnetlink) => T): T => inNetns(netnsFd, () => withRtnetlink(body));
+		if (!created) return { fd, repaired: enter((netlink) => repairOrNot(netlink, spec)) };
+		destroyOnError(fd, () => enter((netlink) => configure(netlink, ifindex, spec)));
+		return { fd, repaired: spec.persist ? [`interface ${spec.ifname} made again`] : [] };
 	} finally {
 		close(netnsFd);
+	}
+}
+
+/** What an endpoint's interface has to have, whatever else it may have been given. */
+type InterfaceAddresses = Pick<InterfaceSpec, "ipv4" | "ipv6" | "furtherAddresses" | "routes">;
+
+/** Gives a link its missing addresses. One that is down keeps no IPv6 addresses: that is not for us to undo. */
+function repair(netlink: Rtnetlink, name: string, spec: InterfaceAddresses): string[] {
+	const link = netlink.link(name);
+	if (!link?.up) return [];
+	const present = new Set(netlink.addresses(link.index).map(({ cidr }) => cidr));
+	const missing = addressesOf(spec).filter((cidr) => !present.has(cidr));
+	for (const cidr of missing) netlink.addAddress(link.index, cidr, { noDad: true });
+	if (missing.length > 0) addRoutes(netlink, link.index, spec.routes ?? []);
+	return missing.map((cidr) => `address ${cidr} given back`);
+}
+
+/** As `repair`; what can not be given back is no reason to leave the interface without its switch. */
+function repairOrNot(netlink: Rtnetlink, spec: InterfaceSpec): string[] {
+	try {
+		return repair(netlink, spec.ifname, spec);
+	} catch (error) {
+		if (!(error instanceof SysError)) throw error;
+		return [];
+	}
+}
+
+/**
+ * Gives an open device the addresses that it has lost; one that was moved elsewhere is left alone.
+ * @returns what was done, in a few words each
+ * @throws SysError
+ */
+export function repairInterface(fd: number, spec: InterfaceAddresses & { netnsId: string }): string[] {
+	const place = unlessGone(() => locateTap(fd));
+	if (!place) return [];
+	try {
+		if (netnsId(place.netnsFd) !== spec.netnsId) return [];
+		return inNetns(place.netnsFd, () => withRtnetlink((netlink) => repair(netlink, place.name, spec)));
+	} finally {
+		close(place.netnsFd);
+	}
+}
+
+/** Whether somebody has deleted the device behind a descriptor. */
+export function isDeviceGone(fd: number): boolean {
+	try {
+		close(locateTap(fd).netnsFd);
+		return false;
+	} catch (error) {
+		return isErrno(error, "EBADFD");
 	}
 }
 

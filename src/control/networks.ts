@@ -108,8 +108,14 @@ export class Networks {
 			);
 		}
 		const { state, fabric, spaces, log } = this.context;
+		if (!network.configOnly) fabric.loosenNetwork(network);
+		try {
+			await state.networks.del(network.id);
+		} catch (error) {
+			if (!network.configOnly) fabric.keepNetwork(network);
+			throw error;
+		}
 		if (!network.configOnly) await fabric.detachNetwork(network);
-		await state.networks.del(network.id);
 		spaces.of(network).removeNetwork(network.id);
 		log.info("network removed", { network: network.name, id: network.id });
 	}

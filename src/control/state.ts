@@ -69,7 +69,7 @@ export class Table<T extends Row> {
 
 /** Changes of records, perhaps of several kinds, that are written together. */
 export interface Changes {
-	put<T extends Row>(table: Table<T>, row: T): void;
+	put<T extends Row>(table: Table<T>, row: NoInfer<T>): void;
 	del<T extends Row>(table: Table<T>, id: string): void;
 }
 

@@ -5,6 +5,7 @@ import { type Endpoints, wishOf } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
 import type { Networks } from "../control/networks.js";
 import type { Queue } from "../control/queue.js";
+import type { Reconciler } from "../control/reconcile.js";
 import * as schema from "../control/schema.js";
 import { isTargetText, resolveTarget, type Target } from "../control/target.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
@@ -35,6 +36,7 @@ export interface Services {
 	networks: Networks;
 	endpoints: Endpoints;
 	containers: Containers;
+	reconciler: Reconciler;
 	queue: Queue;
 	cni: ReadonlyMap<string, CniCall>;
 	info(): object;
@@ -64,6 +66,14 @@ export function routes(services: Services): Route[] {
 		}),
 		...networkRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
 		...containerRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
+		route(
+			"POST",
+			"/reconcile",
+			queued(async () => {
+				const { done, left } = await services.reconciler.run();
+				return ok({ Done: done, Left: left });
+			}),
+		),
 		...endingRoutes(services),
 		route("POST", "/cni/{ref}", async ({ ref, body }) => {
 			const call = services.cni.get(ref);

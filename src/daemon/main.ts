@@ -13,21 +13,22 @@ import { Fabric } from "../control/fabric.js";
 import { Lifetimes } from "../control/lifetimes.js";
 import { openLmdbStore } from "../control/lmdbstore.js";
 import { LOG_LEVELS, type Log, type LogLevel, messageOf } from "../control/log.js";
+import { NetnsWatches } from "../control/netnswatches.js";
 import { Networks } from "../control/networks.js";
 import { Queue } from "../control/queue.js";
-import { restore } from "../control/restore.js";
+import { Reconciler } from "../control/reconcile.js";
 import { isSandboxIfname } from "../control/sandbox.js";
 import { loadState } from "../control/state.js";
 import { View } from "../control/view.js";
 import { Driver } from "../docker/driver.js";
 import { pluginCalls } from "../docker/plugin.js";
-import type { Port } from "../lib/index.js";
 import { LiveMover } from "../lib/movers.js";
 import { Switch } from "../lib/switch.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
 import { routes } from "./api.js";
+import { Background } from "./background.js";
 import { dashboardToken, serveDashboard } from "./dashboard.js";
 import { parseListenAddress } from "./listenaddress.js";
 import { createLog } from "./log.js";
@@ -86,41 +87,39 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 			onRevived: (error) => log.error("the datapath has died and was started again", { error: error.message }),
 		});
 		const datapath = new Switch(mover, {
-			onPortError: (port, errnoName) => runLogged(queue, log, () => portFailed(port, errnoName)),
+			onPortError: (port, errnoName) => void background.run(() => reconciler.port(port, errnoName)),
 		});
 		closers.push(() => datapath.close());
 		const netlink = new Rtnetlink();
 		closers.push(() => netlink.close());
 
 		const queue = new Queue();
-		const lifetimes = new Lifetimes(poller, (target) => runLogged(queue, log, () => targetEnded(target)));
+		const lifetimes = new Lifetimes(poller, (target) => void background.run(() => containers.ended(target)));
 		closers.push(() => lifetimes.close());
+		const watches = new NetnsWatches(poller, (netnsId) => void background.run(() => reconciler.namespace(netnsId)));
+		closers.push(() => watches.close());
 		const state = await loadState(store);
 		const fabric = new Fabric(datapath, netlink, state.hostId, log);
 		const files = new ContainerFiles(state, stateDir, log);
-		const context: Context = { state, fabric, spaces: new Spaces(), lifetimes, files, log };
+		const context: Context = { state, fabric, spaces: new Spaces(), lifetimes, watches, files, log };
 		const networks = new Networks(context);
 		const endpoints = new Endpoints(context);
 		const containers = new Containers(context, networks, endpoints, queue);
-		const targetEnded = async (target: string) => {
-			await endpoints.releaseTarget(target);
-			await containers.ended(target);
-		};
 
-		const portFailed = async (port: Port, errnoName: string) => {
-			const lost = await fabric.portFailed(port, errnoName);
-			if (lost) await endpoints.release(lost);
-		};
+		const reconciler = new Reconciler(context, endpoints, containers);
+		const background = new Background(queue, log, () => reconciler.run());
+		closers.push(() => background.close());
 
-		await queue.run(() => restore(context, endpoints, containers));
-		closers.push(watchKernel(context, endpoints, queue, poller));
+		await background.run(() => reconciler.run());
+		log.info("state restored", { networks: state.networks.all().length, endpoints: state.endpoints.all().length });
+		closers.push(watchKernel(fabric, endpoints, background, poller));
 		const driver = new Driver(context, networks, endpoints);
 		const served: Served = {};
 		const info = describe(datapath, stateDir, served);
 		const { counters } = mover.datapath;
 		const view = new View({ fabric, counters, ring: datapath.ring, stats: () => datapath.stats() });
 		const cni = cniCalls(new Attachments(context, networks, endpoints), queue);
-		const table = routes({ networks, endpoints, containers, queue, cni, info, view });
+		const table = routes({ networks, endpoints, containers, reconciler, queue, cni, info, view });
 		const server = await serve(socket, table, log);
 		closers.push(async () => {
 			await closeServer(server);
@@ -198,28 +197,22 @@ function waitForStop() {
 }
 
 /** Follows links; returns how to stop. */
-function watchKernel({ fabric, log }: Context, endpoints: Endpoints, queue: Queue, poller: FdPoller): () => void {
+function watchKernel(fabric: Fabric, endpoints: Endpoints, background: Background, poller: FdPoller): () => void {
 	/** There was more news than the kernel could keep, or nobody listened. */
-	const lookAround = () => {
-		runLogged(queue, log, async () => {
+	const lookAround = () =>
+		void background.run(async () => {
 			await fabric.ensureUplinks();
 			for (const id of fabric.waiting()) await fabric.followMove(id);
 		});
-	};
 	const stop = watchLinks(poller, (event) => {
 		if (event.type === "resync") return lookAround();
 		const { name } = event.link;
-		if (event.type === "del" && isSandboxIfname(name)) runLogged(queue, log, () => endpoints.linkLeft(name));
-		for (const parent of fabric.parentsOf(event.link)) runLogged(queue, log, () => fabric.ensureUplink(parent));
+		if (event.type === "del" && isSandboxIfname(name)) void background.run(() => endpoints.linkLeft(name));
+		for (const parent of fabric.parentsOf(event.link)) void background.run(() => fabric.ensureUplink(parent));
 	});
 	// What happened between the restore and the watch.
 	lookAround();
 	return stop;
-}
-
-/** Runs something that nobody waits for: its failure is logged. */
-function runLogged(queue: Queue, log: Log, task: () => Promise<void>): void {
-	queue.run(task).catch((error: unknown) => log.error(messageOf(error)));
 }
 
 /** What is served besides the API, once it is. */

@@ -8,8 +8,13 @@ import { decodeLink, type Link, RTM_DELLINK, RTM_NEWLINK } from "./link.js";
 
 const NETLINK_ROUTE = 0;
 const RTMGRP_LINK = 1;
+const RTMGRP_IPV4_IFADDR = 0x10;
+const RTMGRP_IPV6_IFADDR = 0x100;
 const SOCKADDR_NL_BYTES = 12;
 const DATAGRAM_BYTES_MAX = 65536;
+/** How long changes are collected before they are reported, and how many are taken off the socket at once. */
+const CHANGES_MS = 100;
+const DATAGRAMS_MAX = 1000;
 
 /**
  * `new`: a link appeared or changed in any way; `del`: it is gone from this namespace (deleted, or moved
@@ -23,20 +28,8 @@ export type LinkEvent = { type: "new" | "del"; link: Link } | { type: "resync" }
  * @throws SysError when the socket cannot be made.
  */
 export function watchLinks(poller: FdPoller, listener: (event: LinkEvent) => void): () => void {
-	const type = libc.SOCK_RAW | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC;
-	const fd = libc.socket(libc.AF_NETLINK, type, NETLINK_ROUTE);
+	const { fd, unwatch } = openWatch(poller, RTMGRP_LINK, onReady);
 	const datagram = Buffer.alloc(DATAGRAM_BYTES_MAX);
-	let unwatch: () => void;
-	try {
-		const address = Buffer.alloc(SOCKADDR_NL_BYTES);
-		address.writeUInt16LE(libc.AF_NETLINK, 0);
-		address.writeUInt32LE(RTMGRP_LINK, 8);
-		libc.bind(fd, address, "rtnetlink");
-		unwatch = poller.watch(fd, libc.POLLIN, onReady);
-	} catch (error) {
-		libc.close(fd);
-		throw error;
-	}
 	let isOpen = true;
 	return stop;
 
@@ -69,6 +62,46 @@ export function watchLinks(poller: FdPoller, listener: (event: LinkEvent) => voi
 				listener(event);
 			}
 		}
+	}
+}
+
+/**
+ * Reports that links or addresses of the network namespace that the thread is in now have changed: once for all changes
+ * within a tenth of a second.
+ * @returns Ends the reports and closes the socket.
+ * @throws SysError when the socket cannot be made.
+ */
+export function watchChanges(poller: FdPoller, listener: () => void): () => void {
+	const { fd, unwatch } = openWatch(poller, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, onReady);
+	let timer: NodeJS.Timeout | undefined;
+	return () => {
+		clearTimeout(timer);
+		unwatch();
+		libc.close(fd);
+	};
+
+	function onReady(): void {
+		timer = setTimeout(() => {
+			// What is cut off, and what was lost (ENOBUFS), is not missed.
+			for (let left = DATAGRAMS_MAX; left > 0 && libc.recv(fd, Buffer.alloc(1), 0) >= 0; left--);
+			poller.rearm(fd);
+			listener();
+		}, CHANGES_MS).unref();
+	}
+}
+
+function openWatch(poller: FdPoller, groups: number, onReady: () => void): { fd: number; unwatch: () => void } {
+	const type = libc.SOCK_RAW | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC;
+	const fd = libc.socket(libc.AF_NETLINK, type, NETLINK_ROUTE);
+	try {
+		const address = Buffer.alloc(SOCKADDR_NL_BYTES);
+		address.writeUInt16LE(libc.AF_NETLINK, 0);
+		address.writeUInt32LE(groups, 8);
+		libc.bind(fd, address, "rtnetlink");
+		return { fd, unwatch: poller.watch(fd, libc.POLLIN, onReady) };
+	} catch (error) {
+		libc.close(fd);
+		throw error;
 	}
 }
 
