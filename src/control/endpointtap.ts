@@ -1,4 +1,4 @@
-/** Opening an endpoint's TAP: in its own namespace, or in the host's for Docker to move; a new one or the one there is. */
+/** Opening an endpoint's TAP: in its own namespace, or in the host's for Docker to move; a new one or an old one. */
 import { IN6_ADDR_GEN_MODE_RANDOM } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { addressesOf, type OpenedInterface, openEndpointInterface } from "./interface.js";

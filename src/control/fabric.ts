@@ -7,16 +7,16 @@
  *
  * Every method must be called from the queue (queue.ts).
  */
-import type { Segment as Domain, Port, Switch } from "../lib/index.js";
+import type { Port, Switch } from "../lib/index.js";
 import { IN6_ADDR_GEN_MODE_RANDOM, type Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { locateTap, type TapPlace } from "../tap/tap.js";
 import { openEndpointTap } from "./endpointtap.js";
 import { VlaneError } from "./errors.js";
-import { isDeviceGone, keepDevice, openHostInterface, repairInterface } from "./interface.js";
+import { isDeviceGone, keepDevice, repairInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { parseDriverOptions } from "./options.js";
-import { adaptPort, allowSources, type Device, disallowSources, openPort } from "./ports.js";
+import { adaptPort, allowSources, type Device, disallowSources, openHostPort, openPort } from "./ports.js";
 import { deleteSandboxInterface, isSandbox, setAddressMode } from "./sandbox.js";
 import {
 	type Attached,
@@ -30,10 +30,9 @@ import {
 	usesFilter,
 } from "./segment.js";
 import { SegmentIndex } from "./segmentindex.js";
-import { targetPath } from "./target.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
 import { withUndo } from "./undo.js";
-import { hasCarrier, type Uplink, Uplinks } from "./uplinks.js";
+import { findParent, hasCarrier, type Uplink, Uplinks } from "./uplinks.js";
 
 export class Fabric {
 	readonly #uplinks: Uplinks;
@@ -186,7 +185,7 @@ export class Fabric {
 		if (raised.host && !segment.problem && !isDeviceGone(raised.host.fd)) return [];
 		await raised.host?.port.remove();
 		raised.host = undefined;
-		raised.host = await this.#openHost(segment, hostIfname, raised.domain, raised.uplink);
+		raised.host = await openHostPort(this.datapath, this.netlink, segment);
 		segment.problem = "";
 		return [`host interface ${hostIfname} made again`];
 	}
@@ -405,7 +404,9 @@ export class Fabric {
 		};
 		await withUndo(async (undo) => {
 			const { parent, hostIfname, promiscuous } = segment;
-			const uplink = parent ? await attempt(() => this.#acquire(parent, promiscuous)) : undefined;
+			const uplink = parent
+				? await attempt(() => this.#uplinks.acquire(findParent(this.netlink, parent), promiscuous))
+				: undefined;
 			if (uplink) undo.add(() => this.#uplinks.release(uplink, promiscuous));
 			const domain = await this.datapath.addSegment({ uplink: uplink?.port, tags: parent?.vlans });
 			undo.add(() => domain.remove());
@@ -415,23 +416,8 @@ export class Fabric {
 			});
 			for (const joined of segment.networks.values()) await attempt(() => allowSources(joined));
 			if (!uplink || !hostIfname) return;
-			segment.raised.host = await attempt(() => this.#openHost(segment, hostIfname, domain, uplink));
+			segment.raised.host = await attempt(() => openHostPort(this.datapath, this.netlink, segment));
 		});
-	}
-
-	async #acquire(parent: ParentRef, promiscuous: boolean): Promise<Uplink> {
-		const link = this.netlink.link(parent.link);
-		if (!link) {
-			throw new VlaneError("notFound", `-o parent interface was not found on the host: ${parent.link}`);
-		}
-		return this.#uplinks.acquire(link, promiscuous);
-	}
-
-	async #openHost(segment: Segment, ifname: string, domain: Domain, { mac }: Uplink): Promise<OpenPort> {
-		const mtuBytes = segmentMtuBytes(segment);
-		const fd = openHostInterface(this.netlink, { ifname, mac, mtuBytes, persist: segment.persistent });
-		const device = { fd, name: ifname, mac, mtuBytes, segment: domain, host: true };
-		return openPort(this.datapath, device, segmentCarrier(segment));
 	}
 
 	/** Closes the segment's ports; the devices stay if they are persistent. */

@@ -1,9 +1,10 @@
 /** Devices of ours on the switch: given to it, and kept in step with their parent; and what source mode lets in. */
-import type { FdPortOptions, Switch } from "../lib/index.js";
+import type { Segment as Domain, FdPortOptions, Switch } from "../lib/index.js";
+import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { close } from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
-import { adjustDevice, passCarrier } from "./interface.js";
-import type { Joined, OpenPort } from "./segment.js";
+import { adjustDevice, openHostInterface, passCarrier } from "./interface.js";
+import { type Joined, type OpenPort, type Segment, segmentCarrier, segmentMtuBytes } from "./segment.js";
 
 /** A port of ours: its device has an address and an MTU, and it is in a segment. */
 export type Device = Omit<FdPortOptions, "type"> & Required<Pick<FdPortOptions, "mac" | "mtuBytes" | "segment">>;
@@ -23,6 +24,15 @@ export async function openPort(datapath: Switch, device: Device, carrier: boolea
 		close(fd);
 		throw error;
 	}
+}
+
+/** Opens the host's own interface on a raised segment that is to have one. @throws SysError, Error of the switch */
+export function openHostPort(datapath: Switch, netlink: Rtnetlink, segment: Segment): Promise<OpenPort> {
+	const { raised, hostIfname: name = "", persistent: persist } = segment;
+	const [mac, mtuBytes] = [raised?.uplink?.mac ?? "", segmentMtuBytes(segment)];
+	const fd = openHostInterface(netlink, { ifname: name, mac, mtuBytes, persist });
+	const device = { fd, name, mac, mtuBytes, segment: raised?.domain as Domain, host: true };
+	return openPort(datapath, device, segmentCarrier(segment));
 }
 
 /** Passes MTU and carrier of the parent on to a device. @throws SysError */

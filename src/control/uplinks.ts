@@ -4,8 +4,11 @@
  */
 import type { Port, Switch } from "../lib/index.js";
 import type { Link } from "../netlink/link.js";
+import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { addUnicastMac, dropUnicastMac, openPacketSocket, setPromiscuous } from "../raw/packet.js";
 import { close } from "../sys/libc.js";
+import { VlaneError } from "./errors.js";
+import type { ParentRef } from "./types.js";
 
 export interface Uplink {
 	readonly link: string;
@@ -26,6 +29,13 @@ export interface Uplink {
 /** Whether frames can pass a link now. */
 export function hasCarrier({ up, carrier }: Link): boolean {
 	return up && carrier;
+}
+
+/** A parent's link. @throws VlaneError notFound: there is none of that name */
+export function findParent(netlink: Rtnetlink, parent: ParentRef): Link {
+	const link = netlink.link(parent.link);
+	if (!link) throw new VlaneError("notFound", `-o parent interface was not found on the host: ${parent.link}`);
+	return link;
 }
 
 export class Uplinks {
