@@ -4,7 +4,8 @@
  *
  *   --rounds N       turns of each peer (3)
  *   --seconds S      length of each measurement (2)
- *   --only P,P       these peers:  vlane ovs-tso ovs vde c-loop macvlan bridge
+ *   --only P,P       these peers:  vlane ovs-tso ovs vde c-loop macvlan bridge; vlane-plain
+ *                    (vlane --coalesce off, only when named)
  *   --cases C,C      these cases:  ping tcp frames loss udp lan idle tagged qinq; ports-2 ports-16 ports-100 ports-1000
  *                    (these four only when named)
  *   --json FILE      appends each sample to FILE, a line of JSON each
@@ -111,7 +112,8 @@ async function turn(peer: Peer, cases: Case[]): Promise<Map<Case, { values: Valu
 }
 
 async function measure(): Promise<Sample[]> {
-	const peers = chosen(PEERS, options.only).filter(({ name, missing }) => {
+	const usual = PEERS.filter(({ isExtra }) => !isExtra);
+	const peers = chosen(PEERS, options.only, usual).filter(({ name, missing }) => {
 		if (missing) console.error(`${name} is left out: ${missing}`);
 		return missing === undefined;
 	});

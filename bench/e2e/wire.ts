@@ -51,6 +51,8 @@ export interface Peer {
 	name: string;
 	/** Why it can not run here; undefined when it can. */
 	missing: string | undefined;
+	/** Only measured when named. */
+	isExtra?: boolean;
 	wires: WireKind[];
 	/** The most containers that it is asked for. */
 	portsMax: number;

@@ -1,6 +1,7 @@
 /**
  * Not one byte is changed: transfers with digests through every way that offloads can be on and off at, with IPv4 and
- * IPv6, untagged and behind one and two tags. `VLANE_INTEGRITY_MIB` is how much goes through all of them together.
+ * IPv6, untagged and behind one and two tags, with and without coalescing. `VLANE_INTEGRITY_MIB` is how much goes
+ * through all of them together.
  */
 import { suite } from "uvu";
 import { FAR_END } from "../support/lan.js";
@@ -22,29 +23,31 @@ interface End {
 }
 
 /** Which ends do without offloads. */
-const SETTINGS: { name: string; off: ("sender" | "receiver" | "wire")[] }[] = [
-	{ name: "all offloads", off: [] },
-	{ name: "none at the sender", off: ["sender"] },
-	{ name: "none at the receiver", off: ["receiver"] },
-	{ name: "none on the wire", off: ["wire"] },
-	{ name: "no offloads", off: ["sender", "receiver", "wire"] },
-];
-/** Transfers of this file: directions, settings, and both families. */
-const TRANSFERS = 5 * SETTINGS.length * 2;
-const MIB = 1 << 20;
-const BYTES = Math.max(MIB, Math.floor((Number(process.env.VLANE_INTEGRITY_MIB ?? 50) * MIB) / TRANSFERS));
+type Setting = ("sender" | "receiver" | "wire")[];
 
-/** Moves data one way with every setting. @throws AssertionError when it arrives changed */
-async function moveWithEverySetting(site: Site, sender: End, receiver: End): Promise<void> {
+/** Coalescing, and the settings that are tried with it: only a sender without offloads sends what can be coalesced. */
+const DAEMONS: { coalesce: string; settings: Setting[] }[] = [
+	{ coalesce: "on", settings: [[], ["sender"], ["receiver"], ["wire"], ["sender", "receiver", "wire"]] },
+	{ coalesce: "off", settings: [["sender"], ["sender", "receiver", "wire"]] },
+];
+const MIB = 1 << 20;
+const TOTAL_MIB = Number(process.env.VLANE_INTEGRITY_MIB ?? 0);
+/** Directions, settings, and both families; unless asked for, every setting takes the other family. */
+const TRANSFERS = 5 * DAEMONS.reduce((sum, { settings }) => sum + settings.length, 0) * 2;
+const BYTES = Math.max(MIB, Math.floor((TOTAL_MIB * MIB) / TRANSFERS));
+
+/** Moves data one way with each setting. @throws AssertionError when it arrives changed */
+async function move(site: Site, settings: Setting[], sender: End, receiver: End): Promise<void> {
 	const wire: [Namespace, string][] = [
 		[site.lan.host, "eth0"],
 		[site.lan.far, FAR_END],
 	];
-	for (const { off } of SETTINGS) {
+	for (const [index, off] of settings.entries()) {
 		for (const [ns, ifname] of wire) setOffloads(ns, ifname, !off.includes("wire"));
 		setOffloads(sender.ns, sender.ifname, !off.includes("sender"));
 		setOffloads(receiver.ns, receiver.ifname, !off.includes("receiver"));
-		for (const address of receiver.addresses) await transfer(sender.ns, receiver.ns, address, BYTES);
+		const addresses = TOTAL_MIB > 0 ? receiver.addresses : [receiver.addresses[index % 2]!];
+		for (const address of addresses) await transfer(sender.ns, receiver.ns, address, BYTES);
 	}
 }
 
@@ -54,30 +57,44 @@ async function join(site: Site, index: number): Promise<End> {
 	return { ns, ifname: "eth0", addresses };
 }
 
-siteTest(integrity, "between containers, and between a container and a LAN host", async (site) => {
-	site.lan.station(undefined, ["10.1.0.254/24", "fd00:1::fe/64"]);
-	site.create("net", ...SUBNETS, "-o", "parent=eth0");
-	const [one, two] = [await join(site, 1), await join(site, 2)];
-	const lan: End = { ns: site.lan.far, ifname: FAR_END, addresses: ["10.1.0.254", "fd00:1::fe"] };
-	await moveWithEverySetting(site, one, two);
-	await moveWithEverySetting(site, one, lan);
-	await moveWithEverySetting(site, lan, one);
-});
-
-for (const vlans of ["50", "20.200"]) {
-	siteTest(integrity, `between containers of two hosts on VLAN ${vlans}`, async (site) => {
-		const other = await startVlane(site.lan.far);
-		try {
-			site.create("net", ...SUBNETS, "-o", `parent=eth0.${vlans}`);
-			other.must("network", "create", ...SUBNETS, "-o", `parent=${FAR_END}.${vlans}`, "net");
-			const one = await join(site, 1);
-			const ns = site.namespace("far");
-			other.must("network", "connect", "--ip=10.1.0.2", "--ip6=fd00:1::2", "net", `netns:${ns.path}`);
-			await moveWithEverySetting(site, one, { ns, ifname: "eth0", addresses: ["10.1.0.2", "fd00:1::2"] });
-		} finally {
-			await other.cleanup();
-		}
-	});
+for (const { coalesce, settings } of DAEMONS) {
+	const daemon = ["--coalesce", coalesce];
+	const how = `coalescing ${coalesce}`;
+	siteTest(
+		integrity,
+		`between containers, and between a container and a LAN host, ${how}`,
+		async (site) => {
+			site.lan.station(undefined, ["10.1.0.254/24", "fd00:1::fe/64"]);
+			site.create("net", ...SUBNETS, "-o", "parent=eth0");
+			const [one, two] = [await join(site, 1), await join(site, 2)];
+			const lan: End = { ns: site.lan.far, ifname: FAR_END, addresses: ["10.1.0.254", "fd00:1::fe"] };
+			await move(site, settings, one, two);
+			await move(site, settings, one, lan);
+			await move(site, settings, lan, one);
+		},
+		{ daemon },
+	);
+	for (const vlans of ["50", "20.200"]) {
+		siteTest(
+			integrity,
+			`between containers of two hosts on VLAN ${vlans}, ${how}`,
+			async (site) => {
+				const other = await startVlane(site.lan.far, ...daemon);
+				try {
+					site.create("net", ...SUBNETS, "-o", `parent=eth0.${vlans}`);
+					other.must("network", "create", ...SUBNETS, "-o", `parent=${FAR_END}.${vlans}`, "net");
+					const one = await join(site, 1);
+					const ns = site.namespace("far");
+					other.must("network", "connect", "--ip=10.1.0.2", "--ip6=fd00:1::2", "net", `netns:${ns.path}`);
+					const two: End = { ns, ifname: "eth0", addresses: ["10.1.0.2", "fd00:1::2"] };
+					await move(site, settings, one, two);
+				} finally {
+					await other.cleanup();
+				}
+			},
+			{ daemon },
+		);
+	}
 }
 
 integrity.run();

@@ -14,6 +14,8 @@ const DAEMON_SAID = "Error response from daemon: ";
 export interface SiteOptions extends LanOptions {
 	/** Programs that the tests need besides `ip` and `ping`. */
 	tools?: string[];
+	/** Further arguments of `vlane daemon`. */
+	daemon?: string[];
 }
 
 /** What a test asks of an endpoint. */
@@ -252,5 +254,5 @@ function needOf({ tools = [] }: SiteOptions): Need {
 
 async function openSite(options: SiteOptions): Promise<Site> {
 	const lan = await makeLan(options);
-	return new Site(lan, await startVlane(lan.host));
+	return new Site(lan, await startVlane(lan.host, ...(options.daemon ?? [])));
 }

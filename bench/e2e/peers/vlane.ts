@@ -25,9 +25,9 @@ function connect({ socket }: Vlane, netns: string): Promise<void> {
 	});
 }
 
-async function build({ wire: kind, ports }: PictureOptions): Promise<Picture> {
+async function build({ wire: kind, ports }: PictureOptions, ...daemonArguments: string[]): Promise<Picture> {
 	const wire = await layWire(kind);
-	const daemon = await startVlane(wire.host);
+	const daemon = await startVlane(wire.host, ...daemonArguments);
 	const parent = ["eth0", ...TAGS[kind]].join(".");
 	const mtu = ["-o", `com.docker.network.driver.mtu=${MTU_BYTES}`];
 	daemon.must("network", "create", `--subnet=${SUBNET}`, "-o", `parent=${parent}`, ...mtu, "bench");
@@ -41,12 +41,13 @@ async function build({ wire: kind, ports }: PictureOptions): Promise<Picture> {
 	});
 }
 
+const common = {
+	missing: needs({ root: true, tun: true }),
+	wires: ["untagged", "tagged", "qinq"] satisfies Peer["wires"],
+	portsMax: 1000,
+};
+
 export const VLANE_PEERS: Peer[] = [
-	{
-		name: "vlane",
-		missing: needs({ root: true, tun: true }),
-		wires: ["untagged", "tagged", "qinq"],
-		portsMax: 1000,
-		build,
-	},
+	{ name: "vlane", ...common, build },
+	{ name: "vlane-plain", ...common, isExtra: true, build: (options) => build(options, "--coalesce", "off") },
 ];
