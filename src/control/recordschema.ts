@@ -1,7 +1,14 @@
 /** The shapes of stored records (types.ts), checked where they may come from elsewhere: an import, a damaged disk. */
 import { z } from "zod";
 import { parseCidr, parseIp } from "./cidr.js";
-import type { AttachmentRecord, ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
+import type {
+	AttachmentRecord,
+	ContainerRecord,
+	EndpointRecord,
+	LeaseRecord,
+	NetworkRecord,
+	PoolRecord,
+} from "./types.js";
 
 const id = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hex digits");
 const cidr = z.string().refine((text) => parseCidr(text) !== undefined, "must be an address with prefix length");
@@ -78,11 +85,29 @@ const attachment = z.looseObject({
 	networkId: id,
 }) satisfies z.ZodType<AttachmentRecord>;
 
+const pool = z.looseObject({
+	id,
+	created: z.string(),
+	subnet: cidr,
+	ipRange: cidr.optional(),
+}) satisfies z.ZodType<PoolRecord>;
+
+const lease = z.looseObject({
+	id: name,
+	created: z.string(),
+	poolId: id,
+	address: ip,
+	key: z.string(),
+	held: z.boolean(),
+}) satisfies z.ZodType<LeaseRecord>;
+
 const SHAPES: Record<string, z.ZodType> = {
 	network,
 	endpoint,
 	container,
 	attachment,
+	pool,
+	lease,
 	"meta/schema": z.int().positive(),
 	"meta/hostId": id,
 };

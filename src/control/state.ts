@@ -3,7 +3,14 @@
  */
 import { newId } from "./names.js";
 import type { Store } from "./store.js";
-import type { AttachmentRecord, ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
+import type {
+	AttachmentRecord,
+	ContainerRecord,
+	EndpointRecord,
+	LeaseRecord,
+	NetworkRecord,
+	PoolRecord,
+} from "./types.js";
 
 /** Finds the records that have a key; oldest first. */
 export type Lookup<T> = (key: string) => T[];
@@ -126,6 +133,8 @@ export interface State {
 	endpoints: Table<EndpointRecord>;
 	containers: Table<ContainerRecord>;
 	attachments: Table<AttachmentRecord>;
+	pools: Table<PoolRecord>;
+	leases: Table<LeaseRecord>;
 	networksNamed: Lookup<NetworkRecord>;
 	/** By the name of the configuration network that they were made from. */
 	networksConfiguredBy: Lookup<NetworkRecord>;
@@ -137,6 +146,9 @@ export interface State {
 	containersNamed: Lookup<ContainerRecord>;
 	/** By `pid:N` of their process. */
 	containersOfTarget: Lookup<ContainerRecord>;
+	leasesOfPool: Lookup<LeaseRecord>;
+	/** By `POOL/KEY`. */
+	leasesOfKey: Lookup<LeaseRecord>;
 	/** Made once per state directory; endpoints' MAC addresses are derived from it. */
 	hostId: string;
 	/** Writes changes of several records, all or none; they are on disk when the promise resolves. @throws VlaneError */
@@ -155,11 +167,14 @@ export async function loadState(store: Store): Promise<State> {
 	const networks = new Table<NetworkRecord>(store, "network/");
 	const endpoints = new Table<EndpointRecord>(store, "endpoint/");
 	const containers = new Table<ContainerRecord>(store, "container/");
+	const leases = new Table<LeaseRecord>(store, "lease/");
 	return {
 		networks,
 		endpoints,
 		containers,
 		attachments: new Table<AttachmentRecord>(store, "attachment/"),
+		pools: new Table<PoolRecord>(store, "pool/"),
+		leases,
 		networksNamed: networks.by(({ name }) => name),
 		networksConfiguredBy: networks.by(({ configFrom }) => configFrom ?? ""),
 		endpointsOfNetwork: endpoints.by(({ networkId }) => networkId),
@@ -168,6 +183,8 @@ export async function loadState(store: Store): Promise<State> {
 		endpointsWithMac: endpoints.by(({ mac }) => mac),
 		containersNamed: containers.by(({ name }) => name),
 		containersOfTarget: containers.by(({ pid }) => `pid:${pid}`),
+		leasesOfPool: leases.by(({ poolId }) => poolId),
+		leasesOfKey: leases.by(({ poolId, key }) => `${poolId}/${key}`),
 		hostId,
 		commit: (fn) => commit(store, fn),
 	};

@@ -2,11 +2,11 @@
  * What must hold of the records whatever has happened: every reference leads somewhere, nothing is given twice. Looks
  * at records only, so it can be run on the files of a daemon that is not there, and on an export.
  */
-import { contains, mustParseCidr } from "./cidr.js";
+import { contains, mustParseCidr, mustParseIp } from "./cidr.js";
 import type { Records } from "./migrations.js";
 import { shapeProblem } from "./recordschema.js";
 import { segmentKey } from "./segment.js";
-import type { ContainerRecord, EndpointRecord, NetworkRecord } from "./types.js";
+import type { ContainerRecord, EndpointRecord, LeaseRecord, NetworkRecord, PoolRecord } from "./types.js";
 
 /** One line for each thing that is wrong; none: all is well. The records are of this release's schema. */
 export function problemsOf(records: Records): string[] {
@@ -19,7 +19,12 @@ export function problemsOf(records: Records): string[] {
 	const networks = rowsOf<NetworkRecord>(records, "network/");
 	const endpoints = rowsOf<EndpointRecord>(records, "endpoint/");
 	const containers = rowsOf<ContainerRecord>(records, "container/");
-	return [...networkProblems(networks), ...endpointProblems(endpoints, networks), ...containerProblems(containers)];
+	return [
+		...networkProblems(networks),
+		...endpointProblems(endpoints, networks),
+		...containerProblems(containers),
+		...leaseProblems(rowsOf<LeaseRecord>(records, "lease/"), rowsOf<PoolRecord>(records, "pool/")),
+	];
 }
 
 function rowsOf<T>(records: Records, prefix: string): T[] {
@@ -91,6 +96,16 @@ function containerProblems(containers: ContainerRecord[]): string[] {
 		...twice(containers, "containers", ({ name }) => [`the name ${name}`]),
 		...twice(running, "containers", ({ pid }) => [`the process ${pid}`]),
 	];
+}
+
+/** No address is leased twice: it is part of the record's key. */
+function leaseProblems(leases: LeaseRecord[], pools: PoolRecord[]): string[] {
+	const subnets = new Map(pools.map(({ id, subnet }) => [id, subnet]));
+	return leases.flatMap(({ poolId, address }) => {
+		const subnet = subnets.get(poolId);
+		if (subnet === undefined) return [`lease of ${address}: its pool ${poolId.slice(0, 12)} does not exist`];
+		return contains(mustParseCidr(subnet), mustParseIp(address)) ? [] : [`lease of ${address}: it is not in ${subnet}`];
+	});
 }
 
 /** What several of the rows have, although only one may. */

@@ -130,6 +130,30 @@ export interface ContainerRecord {
 	extraHosts?: string[];
 }
 
+/** A subnet that Docker has from us to give addresses of (`--ipam-driver vlane`). */
+export interface PoolRecord {
+	id: string; // 64 hex digits
+	created: string;
+	/** Canonical CIDR. */
+	subnet: string;
+	/** Where addresses come from that nobody has asked for by number. */
+	ipRange?: string;
+}
+
+/** An address of a pool that is in use, or remembered for who had it. */
+export interface LeaseRecord {
+	/** `POOL/ADDRESS`. */
+	id: string;
+	/** When it was given, or given back. */
+	created: string;
+	poolId: string;
+	address: string;
+	/** `name:NAME` or `mac:MAC` of the endpoint; empty: a gateway, or an auxiliary address. */
+	key: string;
+	/** False: it has been given back. */
+	held: boolean;
+}
+
 // ---- API: request bodies are validated by the zod schemas in schema.ts; these are the answers.
 
 export interface ApiNetwork {

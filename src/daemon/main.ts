@@ -21,6 +21,8 @@ import { isSandboxIfname } from "../control/sandbox.js";
 import { loadState } from "../control/state.js";
 import { View } from "../control/view.js";
 import { Driver } from "../docker/driver.js";
+import { IpamDriver } from "../docker/ipamdriver.js";
+import { Leases } from "../docker/leases.js";
 import { pluginCalls } from "../docker/plugin.js";
 import { LiveMover } from "../lib/movers.js";
 import { Switch } from "../lib/switch.js";
@@ -114,6 +116,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		log.info("state restored", { networks: state.networks.all().length, endpoints: state.endpoints.all().length });
 		closers.push(watchKernel(fabric, endpoints, background, poller));
 		const driver = new Driver(context, networks, endpoints);
+		const addresses = new IpamDriver(new Leases(context));
 		const served: Served = {};
 		const info = describe(datapath, stateDir, served);
 		const { counters } = mover.datapath;
@@ -126,7 +129,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 			// A change that is under way is finished: what is half done can not be handed to the next daemon.
 			await queue.run(() => undefined);
 		});
-		const plugin = await startPlugin(options.dockerPluginDir, pluginCalls(driver, queue), log);
+		const plugin = await startPlugin(options.dockerPluginDir, pluginCalls(driver, addresses, queue), log);
 		closers.push(() => plugin && closeServer(plugin));
 		if (dashboardAddress) {
 			const dashboard = await serveDashboard(dashboardAddress, dashboardToken(stateDir), table, log);

@@ -1,6 +1,7 @@
 /**
  * HTTP on the socket where Docker looks for its network driver. The socket's name is the driver's. Errors are `{"Err":
- * "..."}` with status 200, which Docker shows as `Error response from daemon: remote: ...`.
+ * "..."}` with status 200, which Docker shows as `Error response from daemon: remote: ...`; its address management looks
+ * for `Error`.
  */
 import { mkdirSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -39,7 +40,7 @@ async function answer(
 	try {
 		const call = request.method === "POST" ? calls.get(method) : undefined;
 		if (!call) {
-			send(response, 404, { Err: `no such call: ${request.method} ${request.url}` });
+			send(response, 404, failure(`no such call: ${request.method} ${request.url}`));
 			return;
 		}
 		const result = await call(await readBody(request));
@@ -48,8 +49,12 @@ async function answer(
 	} catch (error) {
 		const message = messageOf(error);
 		log.warn("Docker's request failed", { method, message });
-		send(response, error instanceof VlaneError && error.kind === "internal" ? 500 : 200, { Err: message });
+		send(response, error instanceof VlaneError && error.kind === "internal" ? 500 : 200, failure(message));
 	}
+}
+
+function failure(message: string): object {
+	return { Err: message, Error: message };
 }
 
 /** Closes the connection: an engine must not send its next request to a daemon that has ended meanwhile. */

@@ -19,6 +19,7 @@ import { findSandboxInterface, sandboxIfname, sandboxTarget } from "../control/s
 import { segmentKey } from "../control/segment.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
 import { withUndo } from "../control/undo.js";
+import { ADDRESS_SPACE } from "./ipamdriver.js";
 import {
 	type CreatedEndpoint,
 	type CreateEndpoint,
@@ -57,6 +58,11 @@ export class Driver {
 	async createNetwork(request: CreateNetwork): Promise<void> {
 		const { generic, internal } = request.Options;
 		const isIpvlan = Object.keys(generic).some((key) => key.startsWith(IPVLAN_OPTION));
+		const isOurs = [...request.IPv4Data, ...request.IPv6Data].some((pool) => pool.AddressSpace === ADDRESS_SPACE);
+		if (isIpvlan && isOurs) {
+			const problem = "--ipam-driver vlane gives each endpoint a MAC address, and ipvlan endpoints share one";
+			throw new VlaneError("invalid", `${problem}; leave --ipam-driver out`);
+		}
 		await this.networks.createForDocker(
 			request.NetworkID,
 			{ Driver: isIpvlan ? "ipvlan" : "macvlan", Options: generic, Internal: internal },

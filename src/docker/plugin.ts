@@ -3,6 +3,7 @@ import { VlaneError } from "../control/errors.js";
 import type { Queue } from "../control/queue.js";
 import { parseBody } from "../control/schema.js";
 import type { Driver } from "./driver.js";
+import * as ipam from "./ipamdriver.js";
 import * as protocol from "./protocol.js";
 
 /** Answers one call; `body` is the parsed JSON, undefined when there was none. @throws VlaneError, SysError */
@@ -11,7 +12,7 @@ export type Call = (body: unknown) => object | Promise<object>;
 const EMPTY = {};
 
 /** Every call, by the path it is sent to, without the slash. */
-export function pluginCalls(driver: Driver, queue: Queue): ReadonlyMap<string, Call> {
+export function pluginCalls(driver: Driver, addresses: ipam.IpamDriver, queue: Queue): ReadonlyMap<string, Call> {
 	/** A call that changes something. An empty body is an engine's second try after a broken connection. */
 	const change =
 		<T>(schema: Parameters<typeof parseBody<T>>[0], run: (request: T) => Promise<unknown>): Call =>
@@ -51,8 +52,17 @@ export function pluginCalls(driver: Driver, queue: Queue): ReadonlyMap<string, C
 		DiscoverNew: () => EMPTY,
 		DiscoverDelete: () => EMPTY,
 	};
+	const ipamCalls: Record<string, Call> = {
+		GetCapabilities: () => queue.run(() => addresses.capabilities()),
+		GetDefaultAddressSpaces: () => addresses.addressSpaces(),
+		RequestPool: change(ipam.requestPool, (request) => addresses.requestPool(request)),
+		ReleasePool: change(ipam.releasePool, (request) => addresses.releasePool(request)),
+		RequestAddress: change(ipam.requestAddress, (request) => addresses.requestAddress(request)),
+		ReleaseAddress: change(ipam.releaseAddress, (request) => addresses.releaseAddress(request)),
+	};
 	return new Map<string, Call>([
-		["Plugin.Activate", () => ({ Implements: ["NetworkDriver"] })],
+		["Plugin.Activate", () => ({ Implements: ["NetworkDriver", "IpamDriver"] })],
+		...Object.entries(ipamCalls).map(([name, call]): [string, Call] => [`IpamDriver.${name}`, call]),
 		...Object.entries(driverCalls).map(([name, call]): [string, Call] => [`NetworkDriver.${name}`, call]),
 	]);
 }

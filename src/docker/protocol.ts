@@ -23,7 +23,7 @@ const id = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hex digits");
 const strings = z.record(z.string(), z.string());
 
 /** Go writes what is absent as null, as an empty text, or not at all. */
-const text = z
+export const text = z
 	.string()
 	.nullish()
 	.transform((value) => (value ? value : undefined));

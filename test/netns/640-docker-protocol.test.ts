@@ -1,12 +1,13 @@
 /** The plugin's socket against everything that is not a good request: an error, no crash, no change of state. */
-import { existsSync, statSync } from "node:fs";
-import { request } from "node:http";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
+import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Lan, makeLan } from "../support/lan.js";
 import { testOrSkip } from "../support/needs.js";
+import { askSocket, type Said } from "../support/plugin.js";
 import { eventually } from "../support/site.js";
 import { startVlane, type Vlane } from "../support/vlane.js";
 
@@ -32,27 +33,8 @@ protocol.after(async () => {
 	lan?.close();
 });
 
-interface Said {
-	status: number;
-	// biome-ignore lint/suspicious/noExplicitAny: what it says is what is tested
-	answer: any;
-	headers: NodeJS.Dict<string | string[]>;
-}
-
-function ask(call: string, body?: unknown, method = "POST"): Promise<Said> {
-	return new Promise((resolve, reject) => {
-		const outgoing = request({ socketPath: socket, method, path: `/${call}`, agent: false }, (response) => {
-			let text = "";
-			response.setEncoding("utf8").on("data", (chunk: string) => {
-				text += chunk;
-			});
-			response.on("end", () => {
-				resolve({ status: response.statusCode ?? 0, answer: JSON.parse(text), headers: response.headers });
-			});
-		});
-		outgoing.on("error", reject);
-		outgoing.end(body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body));
-	});
+function ask(call: string, body?: unknown, method?: string): Promise<Said> {
+	return askSocket(socket, call, body, method);
 }
 
 /** What users and the kernel see of the state. */
@@ -113,7 +95,7 @@ testOrSkip(protocol, "the socket is the engine's alone, and gone when the daemon
 	assert.is(statSync(socket).mode & 0o777, 0o600);
 	const { status, answer, headers } = await ask("Plugin.Activate");
 	assert.is(status, 200);
-	assert.equal(answer, { Implements: ["NetworkDriver"] });
+	assert.equal(answer, { Implements: ["NetworkDriver", "IpamDriver"] });
 	assert.is(headers.connection, "close");
 	assert.is(headers["content-type"], "application/vnd.docker.plugins.v1.1+json");
 	assert.equal((await ask("NetworkDriver.GetCapabilities")).answer, {
@@ -222,6 +204,75 @@ testOrSkip(protocol, "bad requests are errors, and change nothing", need, async 
 	assert.is(stateNow(), before);
 	await ask("NetworkDriver.DeleteNetwork", { NetworkID: N });
 	vlane.must("network", "rm", "own");
+});
+
+/** A good request for every call that takes one. */
+const GOOD: Record<string, object> = {
+	"NetworkDriver.CreateNetwork": { ...NETWORK, NetworkID: "d".repeat(64), IPv6Data: [] },
+	"NetworkDriver.DeleteNetwork": { NetworkID: "d".repeat(64) },
+	"NetworkDriver.CreateEndpoint": { ...ENDPOINT, EndpointID: "d".repeat(64) },
+	"NetworkDriver.Join": { NetworkID: N, EndpointID: E, SandboxKey: "/var/run/docker/netns/none", Options: {} },
+	...Object.fromEntries(
+		["DeleteEndpoint", ...ABOUT].map((call) => [`NetworkDriver.${call}`, { NetworkID: N, EndpointID: "e".repeat(64) }]),
+	),
+	"NetworkDriver.GwAllocCheck": { Options: {} },
+	"NetworkDriver.AllocateNetwork": { NetworkID: N, Options: {}, IPv4Data: [], IPv6Data: [] },
+	"NetworkDriver.FreeNetwork": { NetworkID: N },
+	"NetworkDriver.DiscoverNew": { DiscoveryType: 1, DiscoveryData: {} },
+	"NetworkDriver.DiscoverDelete": { DiscoveryType: 1, DiscoveryData: {} },
+	"NetworkDriver.GetCapabilities": {},
+	"Plugin.Activate": {},
+	"IpamDriver.GetCapabilities": {},
+	"IpamDriver.GetDefaultAddressSpaces": {},
+	"IpamDriver.RequestPool": { AddressSpace: "vlane", Pool: "10.3.0.0/24", SubPool: "", Options: {}, V6: false },
+	"IpamDriver.ReleasePool": { PoolID: "f".repeat(64) },
+	"IpamDriver.RequestAddress": { PoolID: "f".repeat(64), Address: "", Options: {} },
+	"IpamDriver.ReleaseAddress": { PoolID: "f".repeat(64), Address: "10.3.0.2" },
+};
+
+/** A copy with one of its values, perhaps deep inside, replaced; `undefined` takes it out. */
+function spoiled(good: unknown, path: readonly number[], value: unknown): unknown {
+	const [step, ...rest] = path;
+	if (step === undefined || typeof good !== "object" || good === null) return value;
+	const keys = Object.keys(good);
+	const key = keys[step % keys.length];
+	if (key === undefined) return value;
+	const copy: Record<string, unknown> = { ...good };
+	copy[key] = spoiled(copy[key], rest, value);
+	return Array.isArray(good) ? Object.values(copy) : copy;
+}
+
+testOrSkip(protocol, "whatever is wrong with a request to whichever call, an error changes nothing", need, async () => {
+	const api = async (path: string): Promise<string> =>
+		JSON.stringify((await askSocket(vlane.socket, path, undefined, "GET")).answer);
+	const state = async () => [await api("networks"), readdirSync(`/proc/${vlane.pid}/root/sys/class/net`)].join();
+	await ask("NetworkDriver.CreateNetwork", NETWORK);
+	await ask("NetworkDriver.CreateEndpoint", ENDPOINT);
+	const request = fc.record({
+		call: fc.constantFrom(...Object.keys(GOOD)),
+		path: fc.array(fc.nat(8), { minLength: 1, maxLength: 4 }),
+		value: fc.oneof(fc.constantFrom(undefined, "x".repeat(2 << 20), ...HOSTILE), fc.jsonValue(), fc.string()),
+	});
+	await fc.assert(
+		fc.asyncProperty(request, async ({ call, path, value }) => {
+			const before = await state();
+			const { status, answer } = await ask(call, spoiled(GOOD[call], path, value));
+			assert.ok([200, 500].includes(status));
+			assert.type(answer, "object");
+			if (answer.Err === undefined) return;
+			assert.match(answer.Err, /^[^\n]+$/);
+			assert.not.match(answer.Err, /TypeError|undefined is not|Cannot read/);
+			assert.is(await state(), before);
+		}),
+		{ numRuns: Number(process.env.VLANE_TEST_REQUESTS ?? 300) },
+	);
+	assert.is((await ask("Plugin.Activate")).status, 200);
+	for (const [call, body] of Object.entries(GOOD)) assert.is((await ask(call, body)).status, 200, call);
+	for (const network of JSON.parse(await api("networks"))) {
+		await ask("NetworkDriver.DeleteNetwork", { NetworkID: network.Id });
+	}
+	assert.equal(JSON.parse(vlane.must("ports", "--json")), []);
+	assert.not.match(lan.host.must(["ip", "-o", "link"]), /vl[0-9a-f]{11}/);
 });
 
 testOrSkip(protocol, "half a request, and bytes that are no request, do not disturb others", need, async () => {

@@ -1,0 +1,238 @@
+/**
+ * The addresses that Docker has from us (`--ipam-driver vlane`): pools, and leases in them. A lease that is given back
+ * stays remembered under the name or MAC address of who had it, who gets the same address again. Others get one that
+ * nobody is remembered for, and the one that was given back first when there is none left.
+ *
+ * Engines forget: one that was killed never gives its leases back. So a lease whose holder has no interface in a
+ * container is taken for given back, by the next engine at once, and else once it is too old for a start under way.
+ *
+ * Every method must be called from the queue (queue.ts).
+ */
+import { AddressSet } from "../control/addressset.js";
+import { contains, formatIp, mustParseCidr, mustParseIp, overlaps, parseIp } from "../control/cidr.js";
+import type { Context } from "../control/context.js";
+import { VlaneError } from "../control/errors.js";
+import { resolveIpam } from "../control/ipamconfig.js";
+import { newId } from "../control/names.js";
+import { findSandboxInterface } from "../control/sandbox.js";
+import type { LeaseRecord, NetworkRecord, PoolRecord } from "../control/types.js";
+
+/** Longer than an engine needs from its first question to a container's interface. */
+const START_MS_MAX = 60_000;
+
+/** How many that were given back a pool remembers. */
+const REMEMBERED_MAX = 4096;
+
+/** Who asks for an address. `key` is empty for what is no endpoint's: gateways and auxiliary addresses. */
+export interface LeaseWish {
+	key: string;
+	/** Without prefix length. Absent: any, of the ip-range where there is one. */
+	address?: string;
+}
+
+export class Leases {
+	constructor(readonly context: Context) {}
+
+	/**
+	 * Makes a pool; without subnet one that nobody has.
+	 * @throws VlaneError invalid, conflict (overlap; the text is Docker's), unavailable
+	 */
+	async requestPool(family: 4 | 6, subnet?: string, ipRange?: string): Promise<PoolRecord> {
+		const { state, fabric, log } = this.context;
+		const takenSubnets = () => [
+			[
+				...([4, 6] as const).flatMap((each) => fabric.netlink.routes(each)).map(({ destination }) => destination),
+				...state.networks.all().flatMap(({ ipam }) => ipam.map((config) => config.subnet)),
+				...state.pools.all().map((pool) => pool.subnet),
+			].filter((destination) => destination !== "default"),
+		];
+		const { ipam } = resolveIpam(
+			{
+				config: subnet === undefined && ipRange === undefined ? [] : [{ Subnet: subnet, IPRange: ipRange }],
+				enableIPv4: family === 4,
+				enableIPv6: family === 6,
+			},
+			{ takenSubnets, hostId: state.hostId },
+		);
+		const [config = { subnet: "" }] = ipam;
+		const cidr = mustParseCidr(config.subnet);
+		for (const other of state.pools.all().filter((pool) => overlaps(mustParseCidr(pool.subnet), cidr))) {
+			if (!this.#isForgotten(other)) {
+				const problem = "invalid pool request: Pool overlaps with other one on this address space";
+				throw new VlaneError("conflict", `${problem}: ${config.subnet}, another network has ${other.subnet}; use another subnet`);
+			}
+			log.info("forgotten address pool removed", { subnet: other.subnet });
+			await this.releasePool(other.id);
+		}
+		const pool = { id: newId(), created: now(), subnet: config.subnet, ipRange: config.ipRange };
+		await state.pools.put(pool);
+		return pool;
+	}
+
+	/** What is not there is fine. */
+	async releasePool(id: string): Promise<void> {
+		const { state } = this.context;
+		await state.commit((changes) => {
+			for (const lease of state.leasesOfPool(id)) changes.del(state.leases, lease.id);
+			changes.del(state.pools, id);
+		});
+	}
+
+	/**
+	 * Gives an address.
+	 * @returns the address with its subnet's prefix length
+	 * @throws VlaneError notFound (no such pool), invalid (not in it), conflict (in use), unavailable (none left)
+	 */
+	async requestAddress(poolId: string, wish: LeaseWish): Promise<string> {
+		const { state } = this.context;
+		const pool = state.pools.get(poolId);
+		if (!pool) {
+			const remedy = "remove the network with docker network rm and create it again";
+			throw new VlaneError("notFound", `address pool ${poolId.slice(0, 12)} is not known to vlane; ${remedy}`);
+		}
+		const { family, prefixLength } = mustParseCidr(pool.subnet);
+		const value = wish.address === undefined ? this.#choose(pool, wish.key) : this.#checkWish(pool, wish);
+		const address = formatIp(family, value);
+		const id = leaseId(poolId, address);
+		const { key } = wish;
+		await state.commit((changes) => {
+			// Who is remembered with another address is from now on remembered with this one.
+			const earlier = key === "" ? [] : state.leasesOfKey(keyIn(poolId, key)).filter((lease) => !lease.held);
+			for (const lease of earlier) changes.del(state.leases, lease.id);
+			changes.put(state.leases, { id, created: now(), poolId, address, key, held: true });
+		});
+		return `${address}/${prefixLength}`;
+	}
+
+	/** Takes an address back; what is not there is fine. */
+	async releaseAddress(poolId: string, address: string): Promise<void> {
+		const { state } = this.context;
+		const ip = parseIp(address);
+		const lease = ip && state.leases.get(leaseId(poolId, formatIp(ip.family, ip.value)));
+		if (!lease) return;
+		if (lease.key === "") await state.leases.del(lease.id);
+		else await this.#giveBack(lease);
+	}
+
+	/** A new engine knows nothing of what an earlier one was about to do. */
+	async greet(): Promise<void> {
+		for (const lease of this.context.state.leases.all()) {
+			const pool = this.context.state.pools.get(lease.poolId);
+			if (pool && lease.held && this.#isOver(pool, lease)) await this.#giveBack(lease);
+		}
+	}
+
+	async #giveBack(lease: LeaseRecord): Promise<void> {
+		const { state } = this.context;
+		// The last one to be put is the last one in the table: what was given back first is found first.
+		await state.leases.del(lease.id);
+		await state.leases.put({ ...lease, created: now(), held: false });
+		const remembered = state.leasesOfPool(lease.poolId).filter(({ held }) => !held);
+		const [oldest] = remembered;
+		if (oldest && remembered.length > REMEMBERED_MAX) await state.leases.del(oldest.id);
+	}
+
+	#checkWish(pool: PoolRecord, { address = "", key }: LeaseWish): bigint {
+		const ip = parseIp(address);
+		if (ip === undefined || !contains(mustParseCidr(pool.subnet), ip)) {
+			throw new VlaneError("invalid", `requested address is out of range: ${address}`);
+		}
+		const lease = this.context.state.leases.get(leaseId(pool.id, formatIp(ip.family, ip.value)));
+		const isTheirs = lease !== undefined && isName(key) && lease.key === key;
+		if (!edgesOf(pool).has(ip.value) && (isTheirs || this.#isFree(pool, ip.value))) return ip.value;
+		throw new VlaneError("conflict", `Address already in use: ${address}`);
+	}
+
+	/** The address that `key` had; else one that nobody had; else the one that was given back first. */
+	#choose(pool: PoolRecord, key: string): bigint {
+		const { state } = this.context;
+		const { family } = mustParseCidr(pool.subnet);
+		const { first, last } = mustParseCidr(pool.ipRange ?? pool.subnet);
+		const leases = state.leasesOfPool(pool.id);
+		const numberOf = ({ address }: LeaseRecord) => mustParseIp(address).value;
+		const [theirs] = key === "" ? [] : state.leasesOfKey(keyIn(pool.id, key));
+		const isHolder = theirs?.held === true && isName(key);
+		if (theirs && (isHolder || this.#isFree(pool, numberOf(theirs)))) return numberOf(theirs);
+		const used = edgesOf(pool);
+		for (const lease of leases) used.add(numberOf(lease));
+		const isUsable = (value: bigint | undefined): value is bigint => value !== undefined && this.#isFree(pool, value);
+		for (let free = used.lowestFree(first, last); free !== undefined; free = used.lowestFree(free + 1n, last)) {
+			if (isUsable(free)) return free;
+		}
+		const again = leases.map(numberOf).find((value) => first <= value && value <= last && isUsable(value));
+		if (again !== undefined) return again;
+		throw new VlaneError(
+			"unavailable",
+			`no available IPv${family} addresses on this network's address pool ${pool.subnet}`,
+		);
+	}
+
+	/** Nobody holds it, whatever the leases say. */
+	#isFree(pool: PoolRecord, value: bigint): boolean {
+		const { family } = mustParseCidr(pool.subnet);
+		const address = formatIp(family, value);
+		const lease = this.context.state.leases.get(leaseId(pool.id, address));
+		if (lease?.held && (isYoung(lease) || !this.#isOver(pool, lease))) return false;
+		return !this.#isAlive(pool, address);
+	}
+
+	/** An endpoint's lease that nobody has given back, although there is no such endpoint. */
+	#isOver(pool: PoolRecord, { key, address }: LeaseRecord): boolean {
+		// Endpoints of other drivers we do not know.
+		return key !== "" && this.#networksOf(pool).length > 0 && !this.#isAlive(pool, address);
+	}
+
+	/** Whether a container has an interface with the address. */
+	#isAlive(pool: PoolRecord, address: string): boolean {
+		const { state, fabric } = this.context;
+		return this.#networksOf(pool)
+			.flatMap(({ id }) => state.endpointsOfNetwork(id))
+			.filter(({ ipv4, ipv6 }) => [ipv4, ipv6].some((cidr) => cidr?.startsWith(`${address}/`)))
+			.some((endpoint) => findSandboxInterface(fabric.netlink, endpoint)?.netnsId !== undefined);
+	}
+
+	#networksOf({ subnet }: PoolRecord): NetworkRecord[] {
+		const networks = this.context.state.networks.all();
+		return networks.filter(({ owner, ipam }) => owner === "docker" && ipam.some((config) => config.subnet === subnet));
+	}
+
+	/** No network has the pool, and none is being made with it. */
+	#isForgotten(pool: PoolRecord): boolean {
+		const leases = this.context.state.leasesOfPool(pool.id);
+		const hasEndpoints = leases.some(({ held, key }) => held && key !== "");
+		return !isYoung(pool) && !hasEndpoints && this.#networksOf(pool).length === 0;
+	}
+}
+
+/** What no host may have: IPv4's network and broadcast address, IPv6's subnet-router anycast address. */
+function edgesOf({ subnet }: PoolRecord): AddressSet {
+	const { family, first, last } = mustParseCidr(subnet);
+	const edges = new AddressSet();
+	if (last - first <= 1n) return edges;
+	edges.add(first);
+	if (family === 4) edges.add(last);
+	return edges;
+}
+
+/** What it is for may be about to be made. */
+function isYoung({ created }: { created: string }): boolean {
+	return Date.now() - Date.parse(created) < START_MS_MAX;
+}
+
+function leaseId(poolId: string, address: string): string {
+	return `${poolId}/${address}`;
+}
+
+/** Key of the leases of one holder in one pool. */
+function keyIn(poolId: string, key: string): string {
+	return `${poolId}/${key}`;
+}
+
+/** A container's name is the engine's own, and nobody else's; a MAC address may have been given twice. */
+function isName(key: string): boolean {
+	return key.startsWith("name:");
+}
+
+function now(): string {
+	return new Date().toISOString();
+}
