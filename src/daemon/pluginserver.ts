@@ -1,7 +1,7 @@
 /**
  * HTTP on the socket where Docker looks for its network driver. The socket's name is the driver's. Errors are `{"Err":
- * "..."}` with status 200, which Docker shows as `Error response from daemon: remote: ...`; its address management looks
- * for `Error`.
+ * "..."}` with status 200, which Docker shows as `Error response from daemon: remote: ...`; its address management
+ * looks for `Error`.
  */
 import { mkdirSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

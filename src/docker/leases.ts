@@ -59,7 +59,10 @@ export class Leases {
 		for (const other of state.pools.all().filter((pool) => overlaps(mustParseCidr(pool.subnet), cidr))) {
 			if (!this.#isForgotten(other)) {
 				const problem = "invalid pool request: Pool overlaps with other one on this address space";
-				throw new VlaneError("conflict", `${problem}: ${config.subnet}, another network has ${other.subnet}; use another subnet`);
+				throw new VlaneError(
+					"conflict",
+					`${problem}: ${config.subnet}, another network has ${other.subnet}; use another subnet`,
+				);
 			}
 			log.info("forgotten address pool removed", { subnet: other.subnet });
 			await this.releasePool(other.id);
