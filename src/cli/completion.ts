@@ -3,6 +3,7 @@
  * (completionscripts.ts) ask for it at every press of the key, so there is nothing in them that could be out of date.
  */
 import type { ApiContainer, ApiNetwork } from "../control/types.js";
+import type { PortStats } from "../host/types.js";
 import type { Client } from "./client.js";
 import { cutPair, type FlagSpec } from "./flags.js";
 import { COMMANDS, type CommandSpec, GLOBAL_FLAGS, GROUPS } from "./table.js";
@@ -22,6 +23,7 @@ export interface Completion {
 export interface Names {
 	networks(): Promise<Candidate[]>;
 	containers(): Promise<Candidate[]>;
+	ports(): Promise<Candidate[]>;
 }
 
 /** What stands before the unfinished word. */
@@ -80,6 +82,7 @@ export function namesFrom(client: Client): Names {
 					.get<ApiContainer[]>("/containers?all=1")
 					.then((all) => all.map(({ Name, Command }) => [Name, Command.join(" ")])),
 			),
+		ports: () => attempt(client.get<PortStats[]>("/ports").then((all) => all.map(({ name, kind }) => [name, kind]))),
 	};
 }
 
@@ -163,6 +166,8 @@ async function kindOf(kind: string, names: Names): Promise<Completion | undefine
 			return { candidates: await names.networks(), shells: "nothing" };
 		case "container":
 			return { candidates: await names.containers(), shells: "nothing" };
+		case "port":
+			return { candidates: await names.ports(), shells: "nothing" };
 		case "command":
 			return { candidates: [], shells: "commands" };
 		case "arg":

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { complete } from "../../src/cli/completion.js";
 import { COMMANDS } from "../../src/cli/table.js";
 import { testOrSkip } from "../support/needs.js";
 import { type FakeDaemon, fakeDaemon, VLANE, vlane } from "./harness.js";
@@ -48,6 +49,7 @@ let daemon: FakeDaemon;
 completion.before(async () => {
 	daemon = await fakeDaemon({
 		"GET /networks": [200, NETWORKS],
+		"GET /ports": [200, [{ name: "pub_net/web", kind: "endpoint" }]],
 		"GET /containers?all=1": [200, [{ Name: "web", Command: ["sleep", "9"] }]],
 	});
 });
@@ -61,11 +63,13 @@ async function completed(...words: string[]): Promise<string> {
 }
 
 completion("every command and every flag of the table is offered", async () => {
+	const nobody = { networks: async () => [], containers: async () => [], ports: async () => [] };
+	const offered = async (...words: string[]) => (await complete(words, nobody)).candidates.map(([word]) => word);
 	for (const { path, flags } of COMMANDS) {
 		const words = path.split(" ");
-		assert.match(await completed(...words), `${words.at(-1)}\t`);
-		const offered = (await completed(...words, "--")).split("\n").map((line) => line.split("\t")[0]);
-		for (const { name } of flags) assert.ok(offered.includes(`--${name}`), `${path} --${name}`);
+		assert.ok((await offered(...words)).includes(words.at(-1)!), path);
+		const flagWords = await offered(...words, "--");
+		for (const { name } of flags) assert.ok(flagWords.includes(`--${name}`), `${path} --${name}`);
 	}
 });
 
@@ -83,6 +87,7 @@ const CASES: [words: string[], printed: string][] = [
 	[["network", "create", "-d", ""], "ipvlan\t\nmacvlan\t\n:nothing\n"],
 	[["network", "create", "--subnet", ""], ":nothing\n"],
 	[["completion", ""], "bash\t\nfish\t\nzsh\t\n:nothing\n"],
+	[["stats", "eth0", "pub"], "pub_net/web\tendpoint\n:nothing\n"],
 	[["bogus", "x"], ":nothing\n"],
 ];
 
