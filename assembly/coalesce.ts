@@ -15,8 +15,8 @@
  * others are summed up first, and a wrong one stays alone, for its receiver to drop.
  */
 import {
-  HEADER, HEADER_FLOWS, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PORT_COALESCE, PORT_MERGED, TX_BODY, TX_BODY_LENGTH,
-  TX_HEAD, TX_PORT, VNET_BYTES, VNET_CSUM_OFFSET, VNET_CSUM_START, VNET_F_DATA_VALID, VNET_F_NEEDS_CSUM, VNET_GSO_SIZE,
+  HEADER, HEADER_FLOWS, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO, PORT_MERGED, TX_BODY, TX_BODY_LENGTH,
+  TX_PORT, VNET_BYTES, VNET_CSUM_OFFSET, VNET_CSUM_START, VNET_F_DATA_VALID, VNET_F_NEEDS_CSUM, VNET_GSO_SIZE,
   VNET_GSO_TCPV4, VNET_GSO_TCPV6, VNET_GSO_TYPE, VNET_GSO_UDP, VNET_HDR_LEN,
 } from "./abi";
 import { finishIpv4, fold, pseudoSum, sum } from "./checksum";
@@ -76,13 +76,10 @@ function flowAt(index: u32): usize {
 }
 
 /**
- * Appends the frame of a TX descriptor, the only copy of its slot, to an open flow. Answers true when its bytes were
- * taken over: then descriptor and slot are free again.
+ * Appends the frame of a TX descriptor without a head, the only copy of its slot, to an open flow; `wanted`: what the
+ * egress port takes (OFFLOAD_*). Answers true when its bytes were taken over: then descriptor and slot are free again.
  */
-export function coalesce(tx: usize): bool {
-  const egress = portAt(<u32>load<u16>(tx, TX_PORT));
-  const wanted = <u32>load<u8>(egress, PORT_COALESCE);
-  if (wanted == 0 || load<u32>(tx, TX_HEAD)) return false;
+export function coalesce(tx: usize, wanted: u32): bool {
   frame = <usize>load<u32>(tx, TX_BODY) + VNET_BYTES;
   const bytes = load<u32>(tx, TX_BODY_LENGTH) - VNET_BYTES;
   if (!classify(bytes, <u32>load<u16>(tx, TX_PORT))) return false;
@@ -91,6 +88,7 @@ export function coalesce(tx: usize): bool {
   if (opened & (1 << hash)) {
     if (payload && belongs(flow, payload) && isVerified(flow)) {
       append(flow, payload);
+      const egress = portAt(<u32>load<u16>(tx, TX_PORT));
       store<u64>(egress, load<u64>(egress, PORT_MERGED) + 1, PORT_MERGED);
       return true;
     }

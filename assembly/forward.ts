@@ -24,7 +24,7 @@ import {
   DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_SPOOFED, DROP_UNKNOWN, DROP_VLAN,
   ETHERTYPE_PAUSE, FDB_SOURCE, FLAG_CLOSING, FLAG_SECURE_IP, FLAG_SECURE_MAC, HEADER, HEADER_BATCHES,
   HEADER_BATCH_SIZES, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE, MODE_IPVLAN, MODE_IPVLAN_PRIVATE,
-  MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC,
+  MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_COALESCE, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND, PORT_MAC,
   PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES, PORT_RX_OFFLOADS, PORT_SEGMENT, PORT_TABLE,
   RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TAG0,
   SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES, VNET_GSO_TYPE,
@@ -44,6 +44,8 @@ import { buildHead, pop, push, TAG_BYTES, tagAt, vidOf } from "./vlan";
 
 /** The frame at hand could not leave by one of its egress ports, and was counted there. */
 let wasRefused: bool = false;
+/** What the copy that was queued last may be put together into (OFFLOAD_*): looked up while its egress port is at hand. */
+let coalesceInto: u32 = 0;
 
 /**
  * Forwards what waits in the RX queue. A frame can have as many copies as there are ports: it stops early when the TX
@@ -69,7 +71,7 @@ export function forwardBatch(): void {
     if (reason >= 0) countDrop(port, reason);
     const copies = txTail - before - finishedCopies;
     if (copies == 0) slotFree(slot);
-    else if (copies == 1 && finishedCopies == 0 && coalesce(txDescriptor(before))) {
+    else if (copies == 1 && coalesceInto && finishedCopies == 0 && coalesce(txDescriptor(before), coalesceInto)) {
       txTakeBack();
       slotFree(slot);
     } else slotHold(slot, copies);
@@ -365,7 +367,10 @@ function send(port: u32, egress: usize, slot: u32, body: usize, bodyBytes: u32, 
   const vnet = head ? head : body;
   if (load<u16>(vnet) && lacksOffload(egress, vnet)) {
     if (!finish(port, body, bodyBytes, head, headBytes)) wasRefused = true;
-  } else txPush(port, slot, body, bodyBytes, head, headBytes);
+    return;
+  }
+  txPush(port, slot, body, bodyBytes, head, headBytes);
+  coalesceInto = head ? 0 : <u32>load<u8>(egress, PORT_COALESCE);
 }
 
 /**

@@ -11,10 +11,15 @@
  * slower with age.
  *
  *   key   = fid << 48 | mac       never 0, as fids begin at 1; 0 marks an empty entry
- *   index = (key * 2^64/phi) >> (64 - log2 capacity)      multiply-shift, as hash_64 in include/linux/hash.h
+ *   index = (mix(key) * 2^64/phi) >> (64 - log2 capacity)
+ *
+ * Addresses are handed out in sequences. Multiply-shift alone, as hash_64 in include/linux/hash.h, puts some of them into
+ * long runs (50 entries on average for a million addresses that differ in bits 16 to 35), so the key is mixed first (the
+ * first half of Stafford's mix 13, https://zimbry.blogspot.com/2011/09/better-bit-mixing-improving-on.html).
  */
 import { FDB_ENTRY_BYTES, HEADER, HEADER_FDB_COUNT } from "./abi";
 
+const MIX: u64 = 0xbf58_476d_1ce4_e5b9;
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 let base: usize = 0;
@@ -37,7 +42,8 @@ export function fdbKey(fid: u32, mac: u64): u64 {
 // @ts-ignore: decorator
 @inline
 function home(key: u64): u32 {
-  return <u32>((key * GOLDEN) >> shift);
+  const mixed = (key ^ (key >> 29)) * MIX;
+  return <u32>(((mixed ^ (mixed >> 32)) * GOLDEN) >> shift);
 }
 
 // @ts-ignore: decorator

@@ -9,6 +9,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define MEMORY_BYTES (1u << 30)
+#define MIX 0xbf58476d1ce4e5b9ull
 #define GOLDEN 0x9e3779b97f4a7c15ull
 #define MAC_MASK 0xffffffffffffull
 
@@ -95,7 +96,9 @@ uint32_t vlane_init(void)
 
 INLINE uint32_t fdb_home(uint64_t key)
 {
-	return (uint32_t)(key * GOLDEN >> fdb_shift);
+	uint64_t mixed = (key ^ key >> 29) * MIX;
+
+	return (uint32_t)((mixed ^ mixed >> 32) * GOLDEN >> fdb_shift);
 }
 
 INLINE uint32_t fdb_find(uint32_t fid, uint64_t mac)
