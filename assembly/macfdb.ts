@@ -13,9 +13,10 @@
  *   key   = fid << 48 | mac       never 0, as fids begin at 1; 0 marks an empty entry
  *   index = (mix(key) * 2^64/phi) >> (64 - log2 capacity)
  *
- * Addresses are handed out in sequences. Multiply-shift alone, as hash_64 in include/linux/hash.h, puts some of them into
- * long runs (50 entries on average for a million addresses that differ in bits 16 to 35), so the key is mixed first (the
- * first half of Stafford's mix 13, https://zimbry.blogspot.com/2011/09/better-bit-mixing-improving-on.html).
+ * Addresses are handed out in sequences. Multiply-shift alone, as hash_64 in include/linux/hash.h, puts some of them
+ * into long runs (50 entries on average for a million addresses that differ in bits 16 to 35), so the key is mixed
+ * first (the first half of Stafford's mix 13,
+ * https://zimbry.blogspot.com/2011/09/better-bit-mixing-improving-on.html).
  */
 import { FDB_ENTRY_BYTES, HEADER, HEADER_FDB_COUNT } from "./abi";
 

@@ -110,7 +110,10 @@ class Ping {
 	#send(): void {
 		const sequence = ++this.#sent;
 		const message = echoRequest(this.family, this.#identifier, sequence);
+		// It is pending from here on, and timed from when it is really sent: raw-socket waits until the socket is writable,
+		// and the answer to the one before must not look like the last one meanwhile.
 		const sending = () => this.#pending.set(sequence & 0xffff, performance.now());
+		sending();
 		this.socket.send(message, 0, message.length, this.address, sending, (error) => {
 			if (error === null) return;
 			printError(`ping: sendmsg: ${error.message}`);

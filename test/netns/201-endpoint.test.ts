@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { type Lan, makeLan, PARENT } from "../support/lan.js";
 import { testOrSkip } from "../support/needs.js";
 import { Namespace } from "../support/netns.js";
-import { startVlane, type Vlane } from "../support/vlane.js";
+import { inspectAtRest, startVlane, type Vlane } from "../support/vlane.js";
 
 const endpoint = suite("endpoint");
 const need = { root: true, tun: true, tools: ["ip", "ping"] };
@@ -144,7 +144,8 @@ testOrSkip(endpoint, "S16 S45: VLANs, and networks that share a parent, are isol
 testOrSkip(endpoint, "what can not be connected is refused, and nothing of it is left", need, () => {
 	create("--subnet=10.9.0.0/24", "--gateway=10.9.0.1", "-o", "parent=eth0", "net9");
 	connect("net9", c1, "--ip=10.9.0.5");
-	const before = vlane.must("network", "inspect", "net9");
+	const inspected = () => inspectAtRest(vlane, "net9");
+	const before = inspected();
 	const target = `netns:${c2.path}`;
 	const mac = c1.ip("link", "show", "eth0")[0].address;
 	const cases: [flags: string[], error: string | RegExp][] = [
@@ -166,7 +167,7 @@ testOrSkip(endpoint, "what can not be connected is refused, and nothing of it is
 		typeof error === "string" ? assert.is(said, error) : assert.match(said, error);
 	}
 	assert.match(mac, /^[0-9a-f:]{17}$/);
-	assert.is(vlane.must("network", "inspect", "net9"), before);
+	assert.equal(inspected(), before);
 	assert.equal(linkNames(c2), ["lo"]);
 	assert.match(refusal("network", "disconnect", "net9", target), /is not connected to network net9$/);
 	assert.match(

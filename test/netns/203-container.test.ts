@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import type { ApiNetwork } from "../../src/control/types.js";
 import { type Lan, makeLan } from "../support/lan.js";
 import { testOrSkip } from "../support/needs.js";
-import { startVlane, type Vlane } from "../support/vlane.js";
+import { inspectAtRest, startVlane, type Vlane } from "../support/vlane.js";
 
 const container = suite("container");
 const need = { root: true, tun: true, tools: ["ip", "ping", "pgrep"] };
@@ -123,7 +123,7 @@ testOrSkip(container, "several networks: all of them or none", need, () => {
 	vlane.must("network", "create", "--subnet=10.20.0.0/24", "-o", "parent=eth0.20", "net20");
 	vlane.must("run", "--net=pub_net", "--net=net20", "-d", "--name", "both", "sleep", "600");
 	assert.match(vlane.must("exec", "both", "ip", "-br", "address", "show", "eth1"), /10\.20\.0\.1\/24/);
-	const before = ["pub_net", "net20"].map((name) => vlane.must("network", "inspect", name));
+	const before = ["pub_net", "net20"].map((name) => inspectAtRest(vlane, name));
 	const failed = vlane.vlane("run", "--net=pub_net", "--net=missing", "-d", "--name", "half", "sleep", "600");
 	assert.is(failed.status, 125);
 	assert.match(failed.stderr, /network missing not found/);
@@ -135,7 +135,7 @@ testOrSkip(container, "several networks: all of them or none", need, () => {
 	assert.match(exhausted.stderr, /no available IPv4 addresses on this network's address pools: full \([0-9a-f]{64}\)/);
 	vlane.must("rm", "-f", full.stdout.trim());
 	assert.equal(
-		["pub_net", "net20"].map((name) => vlane.must("network", "inspect", name)),
+		["pub_net", "net20"].map((name) => inspectAtRest(vlane, name)),
 		before,
 	);
 	assert.equal(names("-a"), ["both"]);

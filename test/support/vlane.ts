@@ -78,3 +78,9 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 	await vlane.startDaemon(...daemonArguments);
 	return vlane;
 }
+
+/** `vlane network inspect`, without what moves by itself: the counters of its ports. */
+export function inspectAtRest(vlane: Vlane, network: string): unknown {
+	const [{ Status, ...rest }] = JSON.parse(vlane.must("network", "inspect", network));
+	return { ...rest, Status: { ...Status, Ports: Status.Ports.map(({ name }: { name: string }) => name) } };
+}
