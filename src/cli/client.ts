@@ -1,7 +1,7 @@
 /**
  * The daemon's API over its unix socket: JSON in, JSON out, one connection per request.
  */
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { CliError } from "./errors.js";
 
 /** The daemon refused the request; `status` is the HTTP status. */
@@ -46,9 +46,21 @@ export class Client {
 		return this.#send<void>("DELETE", path);
 	}
 
-	#send<T>(method: string, path: string, body?: object): Promise<T> {
+	/** An answer that goes on, once it has begun. Throws as `get` does. */
+	async open(path: string): Promise<IncomingMessage> {
+		const response = await this.#ask("GET", path, undefined);
+		if (response.statusCode !== 200) this.#read(response.statusCode ?? 0, await this.#textOf(response));
+		return response;
+	}
+
+	async #send<T>(method: string, path: string, body?: object): Promise<T> {
+		const response = await this.#ask(method, path, body);
+		return this.#read<T>(response.statusCode ?? 0, await this.#textOf(response));
+	}
+
+	#ask(method: string, path: string, body: object | undefined): Promise<IncomingMessage> {
 		const payload = body === undefined ? undefined : JSON.stringify(body);
-		return new Promise<T>((resolve, reject) => {
+		return new Promise((resolve, reject) => {
 			const outgoing = request({
 				socketPath: this.#socketPath,
 				method,
@@ -60,19 +72,17 @@ export class Client {
 						: { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(payload) },
 			});
 			outgoing.on("error", (error) => reject(this.#unreachable(error)));
-			outgoing.on("response", (response) => {
-				const chunks: Buffer[] = [];
-				response.on("error", (error) => reject(this.#unreachable(error)));
-				response.on("data", (chunk: Buffer) => chunks.push(chunk));
-				response.on("end", () => {
-					try {
-						resolve(this.#read<T>(response.statusCode ?? 0, Buffer.concat(chunks).toString("utf8")));
-					} catch (error) {
-						reject(error);
-					}
-				});
-			});
+			outgoing.on("response", resolve);
 			outgoing.end(payload);
+		});
+	}
+
+	#textOf(response: IncomingMessage): Promise<string> {
+		return new Promise((resolve, reject) => {
+			const chunks: Buffer[] = [];
+			response.on("error", (error) => reject(this.#unreachable(error)));
+			response.on("data", (chunk: Buffer) => chunks.push(chunk));
+			response.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
 		});
 	}
 

@@ -3,7 +3,7 @@
  * it; a command's code is loaded only when that command runs.
  */
 import type { FlagSpec, Flags } from "./flags.js";
-import { OBSERVE_COMMANDS } from "./tableobserve.js";
+import { METRICS_FLAGS, OBSERVE_COMMANDS } from "./tableobserve.js";
 
 /** What a command is called with. */
 export interface Invocation {
@@ -453,6 +453,7 @@ export const COMMANDS: CommandSpec[] = [
 			},
 			{ name: "dashboard-remote", type: "bool", help: "Allow --dashboard addresses that other hosts can reach" },
 			{ ...PLUGIN_DIR, help: `Where Docker looks for drivers, or "none" (default "${DEFAULT_PLUGIN_DIR}")` },
+			...METRICS_FLAGS,
 			{
 				name: "coalesce",
 				type: "string",

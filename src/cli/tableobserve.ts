@@ -8,6 +8,21 @@ const LIST_FORMAT: FlagSpec = {
 	help: "Format output: 'table', 'table TEMPLATE', 'json', or a Go TEMPLATE",
 };
 
+/** The daemon's. */
+export const METRICS_FLAGS: FlagSpec[] = [
+	{
+		name: "metrics",
+		type: "string",
+		metavar: "address",
+		help: "Serve metrics for Prometheus there: unix:PATH or 127.0.0.1:PORT (default: nowhere)",
+	},
+	{
+		name: "metrics-remote",
+		type: "bool",
+		help: "Allow --metrics addresses that other hosts can reach; they need the token in the state directory",
+	},
+];
+
 /** Commands that change nothing. */
 export const OBSERVE_COMMANDS: CommandSpec[] = [
 	{
@@ -40,5 +55,31 @@ export const OBSERVE_COMMANDS: CommandSpec[] = [
 			{ name: "network", type: "string", metavar: "network", help: "Only stations of this network" },
 		],
 		load: () => import("./commands/fdbshow.js"),
+	},
+	{
+		path: "capture",
+		summary: "Record the frames that pass a port, a network or a container",
+		operands: "PORT|NETWORK|CONTAINER [FILTER...]",
+		args: { min: 1 },
+		handlesInterrupt: true,
+		flags: [
+			{ name: "count", short: "c", type: "int", help: "Stop after so many frames (default: until interrupted)" },
+			{ name: "seconds", type: "int", help: "Stop after so much time" },
+			{ name: "snaplen", short: "s", type: "int", help: "Record so many bytes of each frame (default 262144)" },
+			{ name: "write", short: "w", type: "string", metavar: "file", help: "Write pcapng to a file, or to - (a pipe)" },
+		],
+		load: () => import("./commands/capture.js"),
+	},
+	{
+		path: "top",
+		summary: "Show the rates of all ports, again and again",
+		operands: "",
+		args: { min: 0, max: 0 },
+		handlesInterrupt: true,
+		flags: [
+			{ name: "delay", short: "d", type: "string", metavar: "seconds", help: "Time between two looks (default 1)" },
+			{ name: "iterations", short: "n", type: "int", help: "Stop after so many looks (default: until q is pressed)" },
+		],
+		load: () => import("./commands/top.js"),
 	},
 ];

@@ -42,9 +42,13 @@ export class CaptureRing {
 		this.#view.setUint32(this.#port(port) + abi.PORT_SNAP_BYTES, snapBytes, true);
 	}
 
-	/** Whether any port may be recorded at all. What the ring still holds is forgotten when it begins. */
+	/** Forgets what the ring still holds. */
+	skip(): void {
+		Atomics.store(this.#words, this.#word(abi.CAPTURE_HEAD), this.#tail());
+	}
+
+	/** Whether any port may be recorded at all. */
 	setOn(on: boolean): void {
-		if (on) Atomics.store(this.#words, this.#word(abi.CAPTURE_HEAD), this.#tail());
 		Atomics.store(this.#words, this.#word(abi.CAPTURE_ON), on ? 1 : 0);
 	}
 

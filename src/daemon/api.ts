@@ -1,4 +1,5 @@
 /** The API's operations by method and path: which body each takes, and what it answers. */
+import type { Hub } from "../capture/hub.js";
 import type { CniCall } from "../cni/calls.js";
 import type { Containers } from "../control/containers.js";
 import { type Endpoints, wishOf } from "../control/endpoints.js";
@@ -10,6 +11,7 @@ import * as schema from "../control/schema.js";
 import { isTargetText, resolveTarget, type Target } from "../control/target.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
 import type { View } from "../control/view.js";
+import { startCapture } from "./captures.js";
 
 /** What a request carries: `ref` is the decoded `{ref}` of the path, `body` the parsed JSON (undefined when empty). */
 export interface Call {
@@ -41,6 +43,9 @@ export interface Services {
 	cni: ReadonlyMap<string, CniCall>;
 	info(): object;
 	view: View;
+	hub: Hub;
+	/** Name and version, for captures. */
+	application: string;
 }
 
 /** Docker's grace period between SIGTERM and SIGKILL. */
@@ -63,6 +68,11 @@ export function routes(services: Services): Route[] {
 		route("GET", "/fdb", ({ query }) => {
 			const network = query.get("network");
 			return ok(view.fdb(network === null ? undefined : networks.find(network).name));
+		}),
+		route("GET", "/capture", ({ query }) => ok(startCapture(services, query))),
+		route("DELETE", "/captures/{ref}", ({ ref }) => {
+			if (services.hub.end(Number(ref))) return DONE;
+			throw new VlaneError("notFound", `No such capture: ${ref}`);
 		}),
 		...networkRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
 		...containerRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),

@@ -143,8 +143,8 @@ function sendFile(response: ServerResponse, file: { type: string; body: Buffer }
 	response.end(method === "HEAD" ? undefined : file.body);
 }
 
-/** Compares digests, which have one length, so that time tells nothing. */
-function isAllowed({ headers }: IncomingMessage, token: string): boolean {
+/** Whether a request brings the token. Compares digests, which have one length, so that time tells nothing. */
+export function isAllowed({ headers }: IncomingMessage, token: string): boolean {
 	const given = /^Bearer ([0-9a-f]+)$/.exec(headers.authorization ?? "")?.[1] ?? "";
 	const [left, right] = [given, token].map((text) => createHash("sha256").update(text).digest()) as [Buffer, Buffer];
 	return timingSafeEqual(left, right);

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { resolve } from "node:path";
+import { Hub } from "../capture/hub.js";
 import { Attachments } from "../cni/attachments.js";
 import { cniCalls } from "../cni/calls.js";
 import { ContainerFiles } from "../control/containerfiles.js";
@@ -26,6 +27,7 @@ import { Leases } from "../docker/leases.js";
 import { pluginCalls } from "../docker/plugin.js";
 import { LiveMover } from "../lib/movers.js";
 import { Switch } from "../lib/switch.js";
+import { Metrics } from "../metrics/metrics.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
@@ -34,6 +36,7 @@ import { Background } from "./background.js";
 import { dashboardToken, serveDashboard } from "./dashboard.js";
 import { parseListenAddress } from "./listenaddress.js";
 import { createLog } from "./log.js";
+import { parseMetricsPlace, serveMetrics } from "./metrics.js";
 import { servePlugin } from "./pluginserver.js";
 import { checkCapabilities, checkTun } from "./preflight.js";
 import { prepareSocket, serve } from "./server.js";
@@ -51,6 +54,10 @@ export interface DaemonOptions {
 	dashboard?: string;
 	/** It may be reached from other hosts. */
 	dashboardRemote?: boolean;
+	/** `unix:PATH` or `ADDRESS:PORT`. Absent: there are none. */
+	metrics?: string;
+	/** They may be reached from other hosts, by who has the token. */
+	metricsRemote?: boolean;
 }
 
 /** Where Docker Engine looks for plugins first. */
@@ -71,6 +78,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		options.dashboard === undefined
 			? undefined
 			: parseListenAddress(options.dashboard, "--dashboard", ["--dashboard-remote", options.dashboardRemote ?? false]);
+	const metricsPlace =
+		options.metrics === undefined ? undefined : parseMetricsPlace(options.metrics, options.metricsRemote ?? false);
 	checkCapabilities();
 	checkTun();
 	await prepareSocket(socket);
@@ -122,7 +131,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const { counters } = mover.datapath;
 		const view = new View({ fabric, counters, ring: datapath.ring, stats: () => datapath.stats() });
 		const cni = cniCalls(new Attachments(context, networks, endpoints), queue);
-		const table = routes({ networks, endpoints, containers, reconciler, queue, cni, info, view });
+		const hub = new Hub(mover.datapath);
+		const application = `vlane ${readVersion()}`;
+		const services = { networks, endpoints, containers, reconciler, queue, cni, info, view, hub, application };
+		const table = routes(services);
 		const server = await serve(socket, table, log);
 		closers.push(async () => {
 			await closeServer(server);
@@ -137,6 +149,20 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 			served.dashboard = dashboard.url;
 			log.info("serving the dashboard; vlane dashboard prints its address", { url: dashboard.url });
 		}
+		if (metricsPlace) {
+			const token = options.metricsRemote ? dashboardToken(stateDir) : undefined;
+			const running = () => containers.list(false).length;
+			const sources = {
+				view,
+				version: readVersion(),
+				networks: () => state.networks.all().length,
+				containers: running,
+			};
+			const metrics = await serveMetrics(metricsPlace, token, new Metrics(sources), log);
+			closers.push(() => closeServer(metrics.server));
+			log.info("serving metrics", { where: metrics.where });
+		}
+		closers.push(() => hub.close());
 		log.info("serving", { pid: process.pid, datapath: datapath.ring, state: stateDir });
 		// At every log level: whoever starts the daemon waits for this line.
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
@@ -224,10 +250,15 @@ interface Served {
 	dashboard?: string;
 }
 
-function describe(datapath: Switch, stateDir: string, served: Served): () => object {
+/** The package's. */
+function readVersion(): string {
 	// package.json is three directories above dist/src/daemon.
 	const file = new URL("../../../package.json", import.meta.url);
-	const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
+	return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+}
+
+function describe(datapath: Switch, stateDir: string, served: Served): () => object {
+	const version = readVersion();
 	return () => ({
 		Version: version,
 		ApiVersion: API_VERSION,

@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import { httpStatus, VlaneError } from "../control/errors.js";
 import { type Log, messageOf } from "../control/log.js";
 import type { Answer, Route } from "./api.js";
+import { Download } from "./download.js";
 import { isSocketAlive } from "./preflight.js";
 
 const BODY_BYTES_MAX = 1 << 20;
@@ -120,9 +121,14 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
 	}
 }
 
-/** Answers with JSON; with nothing when there is no body. */
+/** Answers with JSON, or with what a Download writes; with nothing when there is no body. */
 export function send(response: ServerResponse, status: number, body: unknown): void {
 	if (response.destroyed) return;
+	if (body instanceof Download) {
+		response.writeHead(status, { "Content-Type": body.type, ...body.headers });
+		body.start(response);
+		return;
+	}
 	if (body === undefined) {
 		response.writeHead(status).end();
 		return;

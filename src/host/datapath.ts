@@ -34,6 +34,8 @@ export interface RunningDatapath extends Datapath {
 	readonly counters: Counters;
 	/** What captures are made of. Whoever reads it is its only reader. */
 	readonly capture: CaptureRing;
+	/** Another number whenever ports have come or gone, or a new thread has taken over. */
+	readonly generation: number;
 }
 
 /**
@@ -89,6 +91,7 @@ class WorkerDatapath implements RunningDatapath {
 	#isReady = false;
 	#end: () => void = () => undefined;
 	#deathsMs: number[] = [];
+	generation = 0;
 	#nextId = 1;
 	#dead: Error | undefined;
 
@@ -145,6 +148,7 @@ class WorkerDatapath implements RunningDatapath {
 		this.#isReady = true;
 		this.counters.follow(running.memory);
 		this.capture.follow(running.memory);
+		this.generation++;
 		this.#settled.resolve();
 	}
 
@@ -201,6 +205,7 @@ class WorkerDatapath implements RunningDatapath {
 	/** Keeps the fixtures up to date, at once: the thread may die any time. */
 	#remember(operation: Operation, value: number): void {
 		const fixtures = this.#fixtures;
+		if (operation.op === "addPort" || operation.op === "removePort") this.generation++;
 		switch (operation.op) {
 			case "addPort":
 				fixtures.set(`port ${value}`, { op: "addPort", number: value, spec: operation.spec });

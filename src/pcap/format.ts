@@ -43,6 +43,7 @@ export const BLOCK_SECTION = 0x0a0d0d0a;
 export const BLOCK_INTERFACE = 1;
 export const BLOCK_PACKET = 2; // obsolete, still found in old files
 export const BLOCK_SIMPLE_PACKET = 3;
+export const BLOCK_STATISTICS = 5;
 export const BLOCK_ENHANCED_PACKET = 6;
 export const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 export const OPTION_END = 0;

@@ -152,4 +152,47 @@ Observe("the forwarding database, and of one network", async () => {
 	});
 });
 
+Observe("top prints a table for each look when it does not write to a terminal", async () => {
+	let looks = 0;
+	const look = (): [number, unknown] => {
+		const time = new Date(Date.UTC(2026, 0, 1) + looks * 2000).toISOString();
+		const [uplink, endpoint] = PORTS as [ApiPort, ApiPort];
+		const rates = { rxFrames: 10 * looks, rxBytes: 1_500_000 * looks, txFrames: 2469 * looks, txBytes: 250 * looks };
+		looks++;
+		return [
+			200,
+			{
+				...STATS,
+				time,
+				ports: [
+					{ ...uplink, drops: { runt: 3 * looks } },
+					{ ...endpoint, ...rates },
+				],
+			},
+		];
+	};
+	const table = [
+		"NAME      KIND       RX BIT/S   RX FRAMES/S   TX BIT/S   TX FRAMES/S   DROPS/S",
+		"v50/web   endpoint   6.00M      5             1.00k      1.23k         0         ████████████████████",
+		"eth0      uplink     0          0             0          0             2",
+		"",
+	].join("\n");
+	await withDaemon({ "GET /stats": look }, async (daemon) => {
+		const argv = ["top", "-n", "2", "-d", "0.1"];
+		assert.equal(await vlane(argv, daemon), { status: 0, stdout: `${table}\n${table}`, stderr: "" });
+	});
+	const wrong = await vlane(["top", "-d", "0"]);
+	assert.is(wrong.status, 2);
+	const range = "expected a number of seconds from 0.1 to 3600";
+	assert.is(wrong.stderr, `invalid argument "0" for "-d, --delay" flag: ${range}\nSee 'vlane top --help'.\n`);
+	assert.is((await vlane(["top", "-n", "0"])).status, 2);
+});
+
+Observe("a capture needs something to capture, and a daemon", async () => {
+	const none = await vlane(["capture"]);
+	const stderr = "vlane: 'vlane capture' requires at least 1 argument\nSee 'vlane capture --help'.\n";
+	assert.equal(none, { status: 2, stdout: "", stderr });
+	assert.match((await vlane(["capture", "eth0"])).stderr, /^Cannot connect to the vlane daemon at \S+ Is .*\n$/);
+});
+
 Observe.run();

@@ -22,6 +22,8 @@ export async function run({ flags }: Invocation): Promise<number> {
 		dockerPluginDir: flags.string("docker-plugin-dir"),
 		dashboard: flags.string("dashboard"),
 		dashboardRemote: flags.bool("dashboard-remote"),
+		metrics: flags.string("metrics"),
+		metricsRemote: flags.bool("metrics-remote"),
 	});
 	return 0;
 }
