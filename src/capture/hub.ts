@@ -61,7 +61,7 @@ export interface CaptureSource {
 	readonly generation: number;
 	readonly capture: {
 		setPort(port: number, snapBytes: number): void;
-		skip(): void;
+		forget(): void;
 		setOn(on: boolean): void;
 		lost(port: number): number;
 		read(): Iterable<RingFrame>;
@@ -86,7 +86,7 @@ export class Hub {
 	/** Begins a capture under a number of its own. */
 	open(id: number, order: CaptureOrder, sink: CaptureSink): void {
 		if (this.#captures.size === 0) {
-			this.source.capture.skip();
+			this.source.capture.forget();
 			this.source.capture.setOn(true);
 			this.#timer = setInterval(() => this.#tick(), TICK_MS);
 		}

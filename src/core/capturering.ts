@@ -43,7 +43,7 @@ export class CaptureRing {
 	}
 
 	/** Forgets what the ring still holds. */
-	skip(): void {
+	forget(): void {
 		Atomics.store(this.#words, this.#word(abi.CAPTURE_HEAD), this.#tail());
 	}
 

@@ -19,7 +19,7 @@ class Source {
 		setOn: (on: boolean) => {
 			this.isOn = on;
 		},
-		skip: () => undefined,
+		forget: () => undefined,
 		lost: () => this.lostFrames,
 		read: () => this.frames.splice(0),
 	};
