@@ -36,8 +36,8 @@ const TRIAL_SECONDS = 0.2;
 /** After a trial, for what is still on its way. */
 const DRAIN_MS = 30;
 const IDLE_SECONDS_MIN = 3;
-/** From rest: what has just been under load still has timers to run out. */
-const SETTLE_MS = 1500;
+/** What containers say by themselves after traffic: neighbours are asked again after 5 s, up to three times. */
+const SETTLE_MS = 9000;
 
 /** One TCP stream. */
 async function tcp(from: Place, to: Place, pid: number | undefined, seconds: number, prefix: string): Promise<Values> {

@@ -1,9 +1,17 @@
 /** Medians and spreads, and what /proc says about processors and processes. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** The middle one; NaN of nothing. */
+/** The middle one, or the mean of the two in the middle; NaN of nothing. */
 export function median(values: number[]): number {
-	return quantile(values, 0.5);
+	return (
+		(quantile(values, 0.5) +
+			quantile(
+				values.map((value) => -value),
+				0.5,
+			) *
+				-1) /
+		2
+	);
 }
 
 /** Nearest-rank quantile; NaN of nothing. */

@@ -68,6 +68,7 @@ export function panelsSvg(panels: Panel[], footer: string): string {
 	const tops = heights.map((_, index) => MARGIN + heights.slice(0, index).reduce((sum, value) => sum + value, 0));
 	return [
 		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">`,
+		`<title>${escaped(panels.map(({ title }) => title).join("; "))}</title>`,
 		`<rect width="100%" height="100%" fill="#fbfbf9"/>`,
 		...panels.map((panel, index) => panelSvg(panel, tops[index]!)),
 		text(MARGIN, height - 8, 10, footer),
