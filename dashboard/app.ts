@@ -3,6 +3,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import { addressesView } from "./addresses.js";
 import { type ApiEndpoint, type ApiNetwork, type ApiPort, get, type Info, takeToken, Unauthorized } from "./api.js";
+import { captureView } from "./capture.js";
 import { byId, h } from "./dom.js";
 import { duration } from "./format.js";
 import { Model } from "./model.js";
@@ -21,6 +22,7 @@ const VIEWS: Record<string, { title: string; make: () => View }> = {
 	topology: { title: "Topology", make: () => topologyView(model) },
 	traffic: { title: "Traffic", make: () => trafficView(model) },
 	addresses: { title: "Addresses", make: () => addressesView(report) },
+	capture: { title: "Capture", make: () => captureView(model) },
 };
 
 function route(): void {

@@ -68,8 +68,9 @@ export async function serveDashboard(
 	log: Log,
 ): Promise<{ server: Server; url: string }> {
 	const page = readPage();
-	const readable = routes.filter(({ method }) => method === "GET");
-	const server = createServer((request, response) => void answer(request, response, page, readable, token, log));
+	// A page ends the captures that it has begun, and changes nothing else.
+	const usable = routes.filter(({ method, path }) => method === "GET" || path.test("/captures/1"));
+	const server = createServer((request, response) => void answer(request, response, page, usable, token, log));
 	await new Promise<void>((resolve, reject) => {
 		server.once("error", (error) => {
 			const where = addressText(address);
@@ -106,7 +107,7 @@ async function answer(
 	const { method = "", url = "/" } = request;
 	for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
 	try {
-		if (method !== "GET" && method !== "HEAD") {
+		if (!["GET", "HEAD"].includes(method) && !(method === "DELETE" && url.startsWith("/api/captures/"))) {
 			response.setHeader("Allow", "GET, HEAD");
 			send(response, 405, { message: "the dashboard only looks" });
 			return;

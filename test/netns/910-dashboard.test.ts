@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { readCapture } from "../../src/lib/index.js";
 import { type Look, openPage, startBrowser } from "../support/browser.js";
 import { makeLan } from "../support/lan.js";
 import { needs, testOrSkip } from "../support/needs.js";
@@ -152,6 +153,37 @@ for (const [name, look] of Object.entries(LOOKS)) {
 		});
 	});
 }
+
+testOrSkip(tests, "a capture is started, stopped and saved", NEED, async () => {
+	await withPage(PHONE, url, async (page) => {
+		await page.locator("#status.live").waitFor();
+		await page.getByRole("link", { name: "Capture" }).click();
+		await page.getByLabel("Port or network").first().selectOption("back");
+		await page.getByLabel("Filter").fill("icmp or or");
+		await page.getByRole("button", { name: "Start" }).click();
+		await page.locator(".outcome .error").waitFor();
+		await page.getByLabel("Filter").fill("icmp");
+		await page.getByRole("button", { name: "Start" }).click();
+		await page.locator(".outcome", { hasText: /[1-9][.\d]* kB so far/ }).waitFor();
+		await fits(page);
+		await picture(page, "capture");
+		// It goes on while somebody looks elsewhere.
+		await page.getByRole("link", { name: "Traffic" }).click();
+		await page.getByRole("link", { name: "Capture" }).click();
+		await page.getByRole("button", { name: "Stop" }).click();
+		const saving = page.waitForEvent("download");
+		await page.getByRole("link", { name: "Save back.pcapng" }).click();
+		const path = join(site.vlane.directory, "back.pcapng");
+		await (await saving).saveAs(path);
+		await picture(page, "captured");
+		let frames = 0;
+		for (const { bytes } of readCapture(path)) {
+			assert.equal([...bytes.subarray(12, 14)], [8, 0]);
+			frames++;
+		}
+		assert.ok(frames > 0);
+	});
+});
 
 testOrSkip(tests, "a page that is open goes on when the daemon has been started anew", NEED, async () => {
 	await withPage(DESKTOP, url, async (page) => {
