@@ -1,6 +1,9 @@
 /**
- * TCP streams through a daemon that is killed and started again: `node dist/bench/reliability/flows.js [TIMES] [SIGNAL]`
- * (default 20, SIGKILL; SIGTERM is what `systemctl restart` sends).
+ * TCP streams through a daemon that is killed and started again:
+ *
+ *   node dist/bench/reliability/flows.js [TIMES] [SIGNAL]
+ *
+ * (default: 20, SIGKILL; SIGTERM is what `systemctl restart` sends).
  *
  *   c1 --iperf3--> c2       two containers of a network on a VLAN
  *   c1 --iperf3--> lan50    a container and a station on the LAN

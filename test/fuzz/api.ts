@@ -2,10 +2,10 @@
  * Fuzzes the daemon's two sockets, the API's and Docker's: requests that are nearly right, and bytes that are none,
  * against the real daemon in a private namespace.
  *
- * `node dist/test/fuzz/api.js [REQUESTS]` (default 1,000,000). Checked after each batch: the daemon lives, every request
- * has an answer of the protocol, a refusal is one line, and a batch of refusals has changed nothing; at the end: it
- * holds no more descriptors than before, and not much more memory. No request names a process or a namespace that
- * exists: a container ends with all that is in it.
+ * `node dist/test/fuzz/api.js [REQUESTS]` (default 1,000,000). Checked after each batch: the daemon lives, every
+ * request has an answer of the protocol, a refusal is one line, and a batch of refusals has changed nothing; at the
+ * end: it holds no more descriptors than before, and not much more memory. No request names a process or a namespace
+ * that exists: a container ends with all that is in it.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
