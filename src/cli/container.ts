@@ -2,7 +2,7 @@
  * Becoming a container: this process moves into namespaces and then replaces itself with COMMAND, so that there is no
  * process between the user's shell and COMMAND, and signals, exit code and terminal are COMMAND's own.
  */
-import { accessSync, closeSync, constants, existsSync, openSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, statSync } from "node:fs";
 import { constants as system } from "node:os";
 import { join } from "node:path";
 import { isatty } from "node:tty";
@@ -16,6 +16,7 @@ import {
 	execvp,
 	F_SETFD,
 	fcntl,
+	lowerOpenFiles,
 	MS_BIND,
 	MS_NODEV,
 	MS_NOEXEC,
@@ -30,6 +31,9 @@ import {
 } from "../sys/libc.js";
 import { CliError, EXIT_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND } from "./errors.js";
 import type { Flags } from "./flags.js";
+
+/** Tells a detached copy what `openFilesOfCaller` would find; taken out before COMMAND sees it. */
+export const OPEN_FILES_VARIABLE = "VLANE_OPEN_FILES";
 
 /** What execvp(3) searches when there is no PATH. */
 const PATH_DEFAULT = "/bin:/usr/bin";
@@ -144,6 +148,20 @@ export function enterNetwork(pid: number): void {
 }
 
 /**
+ * How many files the program that called us may open: Node has raised our own limit before any of our code runs. A
+ * detached copy is told, because its caller is Node, too. Undefined: no limit, or nobody to ask.
+ */
+export function openFilesOfCaller(): number | undefined {
+	const told = process.env[OPEN_FILES_VARIABLE];
+	try {
+		const limits = told ?? /^Max open files +(\d+)/m.exec(readFileSync(`/proc/${process.ppid}/limits`, "latin1"))?.[1];
+		return limits === undefined || limits === "" ? undefined : Number(limits);
+	} catch {
+		return undefined;
+	}
+}
+
+/**
  * Replaces this process with `command`; returns only by throwing.
  * @throws CliError with exit code 126 or 127
  */
@@ -152,6 +170,10 @@ export function become(command: string[]): never {
 	for (const fd of [0, 1, 2]) fcntl(fd, F_SETFD, 0);
 	signal(system.signals.SIGPIPE, SIG_DFL);
 	signal(system.signals.SIGXFSZ, SIG_DFL);
+	// And it raises its limit of open files as far as it can, which some programs take badly.
+	const limit = openFilesOfCaller();
+	delete process.env[OPEN_FILES_VARIABLE];
+	if (limit !== undefined) lowerOpenFiles(limit);
 	const [name = ""] = command;
 	try {
 		return execvp(name, command);

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { close, F_SETFD, FD_CLOEXEC, fcntl, SOCK_CLOEXEC, SOCK_DGRAM, socket } from "../sys/libc.js";
 import type { Client } from "./client.js";
+import { OPEN_FILES_VARIABLE, openFilesOfCaller } from "./container.js";
 import { CliError, EXIT_BEFORE_COMMAND, messageOf } from "./errors.js";
 import { logFile, makeLogDirectory } from "./logs.js";
 
@@ -38,7 +39,11 @@ export async function startDetached(client: Client, keepStdin: boolean): Promise
 		const copy = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
 			detached: true,
 			stdio: [stdin, log, log, "pipe"],
-			env: { ...process.env, [REPORT_VARIABLE]: String(REPORT_FD) },
+			env: {
+				...process.env,
+				[REPORT_VARIABLE]: String(REPORT_FD),
+				[OPEN_FILES_VARIABLE]: String(openFilesOfCaller() ?? ""),
+			},
 		});
 		copy.unref();
 		const id = await readReports(copy.stdio[REPORT_FD] as Readable);

@@ -58,6 +58,14 @@ export class Endpoints {
 	constructor(readonly context: Context) {
 		const { fabric, log } = context;
 		this.#announcer = new Announcer((id) => fabric.placeOf(id), log);
+		fabric.onCorrect = async (endpoint) => {
+			try {
+				await context.state.endpoints.put(endpoint);
+			} catch (error) {
+				// It is found out again after the next start.
+				log.warn("endpoint's record was not corrected", { endpoint: endpoint.name, error: messageOf(error) });
+			}
+		};
 		fabric.onReconnect = (endpoint) => {
 			this.#settle(endpoint);
 			this.#announce(endpoint);

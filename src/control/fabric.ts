@@ -21,8 +21,8 @@ import { deleteSandboxInterface, isSandbox, setAddressMode } from "./sandbox.js"
 import {
 	type Attached,
 	type Joined,
+	mtuWarning,
 	networkMtuBytes,
-	type OpenPort,
 	type Segment,
 	segmentCarrier,
 	segmentMtuBytes,
@@ -41,6 +41,8 @@ export class Fabric {
 	readonly #attached = new Map<string, Attached>();
 	/** Called when an endpoint that was cut off reaches the wire (again): it may have to say where it is. */
 	onReconnect: (endpoint: EndpointRecord) => void = () => undefined;
+	/** Called when a record on disk has been corrected to what the parent has now. */
+	onCorrect: (endpoint: EndpointRecord) => Promise<void> = async () => undefined;
 
 	/**
 	 * @param netlink socket in the host's namespace
@@ -137,12 +139,9 @@ export class Fabric {
 		return repaired;
 	}
 
-	hasNetwork(id: string): boolean {
-		return this.#joined.has(id);
-	}
-
-	hasEndpoint(id: string): boolean {
-		return this.#attached.has(id);
+	/** Whether the network or endpoint with this id is attached. */
+	has(id: string): boolean {
+		return this.#joined.has(id) || this.#attached.has(id);
 	}
 
 	/**
@@ -204,7 +203,7 @@ export class Fabric {
 		if (!attached?.open || !attached.waits || this.netlink.link(attached.endpoint.ifname)) return;
 		setAddressMode(attached.open.fd, attached.endpoint, IN6_ADDR_GEN_MODE_RANDOM);
 		attached.waits = false;
-		await this.#adapt(attached.open, attached.open.mtuBytes, segmentCarrier(attached.joined.segment));
+		await adaptPort(attached.open, attached.open.mtuBytes, segmentCarrier(attached.joined.segment), this.log);
 	}
 
 	/** Ids of the endpoints that wait for Docker to move their interface. */
@@ -286,6 +285,11 @@ export class Fabric {
 		}
 	}
 
+	/** What will not work as the user asked for it; empty when everything does. */
+	warning(network: NetworkRecord): string {
+		return mtuWarning(this.#joinedOf(network));
+	}
+
 	/**
 	 * What `inspect` says about the wire.
 	 * @param linkOf asks the kernel; a caller that looks at many networks need not ask again for each
@@ -365,22 +369,15 @@ export class Fabric {
 		Object.assign(uplink, { mtuBytes, carrier });
 		for (const segment of segments) {
 			const { host } = segment.raised ?? {};
-			if (host) await this.#adapt(host, segmentMtuBytes(segment), carrier);
+			if (host) await adaptPort(host, segmentMtuBytes(segment), carrier, this.log);
 			for (const { open, joined, endpoint, waits } of segment.endpoints) {
 				if (!open) continue;
 				const theirs = carrier && !waits;
 				const returns = theirs && !open.carrier;
-				await this.#adapt(open, networkMtuBytes(joined), theirs);
+				await adaptPort(open, networkMtuBytes(joined), theirs, this.log);
+				await this.#correct(endpoint, { mtuBytes: networkMtuBytes(joined) });
 				if (returns) this.onReconnect(endpoint);
 			}
-		}
-	}
-
-	async #adapt(open: OpenPort, mtuBytes: number, carrier: boolean): Promise<void> {
-		try {
-			await adaptPort(open, mtuBytes, carrier);
-		} catch (error) {
-			this.log.warn("interface does not follow its parent", { error: messageOf(error) });
 		}
 	}
 
@@ -448,6 +445,13 @@ export class Fabric {
 		}
 	}
 
+	/** Writes down what a parent has decided, if it is new. */
+	async #correct(endpoint: EndpointRecord, now: Partial<Pick<EndpointRecord, "mac" | "mtuBytes">>): Promise<void> {
+		const { mac = endpoint.mac, mtuBytes = endpoint.mtuBytes } = now;
+		if (mac === endpoint.mac && mtuBytes === endpoint.mtuBytes) return;
+		await this.onCorrect(Object.assign(endpoint, now));
+	}
+
 	/** Closes an endpoint's port; the device stays if it is persistent. */
 	async #close(attached: Attached): Promise<void> {
 		const { open, endpoint, joined } = attached;
@@ -465,9 +469,10 @@ export class Fabric {
 		if (!raised) throw new VlaneError("internal", `network ${network.name} is not raised`);
 		const sharesMac = network.driver === "ipvlan";
 		// What the parent has now counts: the record, too, follows.
-		if (sharesMac) endpoint.mac = raised.uplink?.mac ?? endpoint.mac;
-		endpoint.mtuBytes = networkMtuBytes(joined);
-		const { mac, mtuBytes } = endpoint;
+		const mac = (sharesMac && raised.uplink?.mac) || endpoint.mac;
+		const mtuBytes = networkMtuBytes(joined);
+		if (isNew) Object.assign(endpoint, { mac, mtuBytes });
+		else await this.#correct(endpoint, { mac, mtuBytes });
 		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner: this.owner });
 		const { fd, repaired } = tap;
 		attached.waits = tap.waits;

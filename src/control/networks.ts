@@ -72,6 +72,12 @@ export class Networks {
 		return network;
 	}
 
+	/** What will not work as the user asked for it; empty when everything does. */
+	warning(id: string): string {
+		const network = this.find(id);
+		return network.configOnly ? "" : this.context.fabric.warning(network);
+	}
+
 	list(): ApiNetwork[] {
 		const { state, fabric } = this.context;
 		const links = new Map<string, Link | undefined>();

@@ -4,6 +4,7 @@ import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { close } from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
 import { adjustDevice, openHostInterface, passCarrier } from "./interface.js";
+import { type Log, messageOf } from "./log.js";
 import { type Joined, type OpenPort, type Segment, segmentCarrier, segmentMtuBytes } from "./segment.js";
 
 /** A port of ours: its device has an address and an MTU, and it is in a segment. */
@@ -35,14 +36,18 @@ export function openHostPort(datapath: Switch, netlink: Rtnetlink, segment: Segm
 	return openPort(datapath, device, segmentCarrier(segment));
 }
 
-/** Passes MTU and carrier of the parent on to a device. @throws SysError */
-export async function adaptPort(open: OpenPort, mtuBytes: number, carrier: boolean): Promise<void> {
-	if (carrier !== open.carrier) passCarrier(open.fd, carrier);
-	if (mtuBytes !== open.mtuBytes) {
-		adjustDevice(open.fd, { mtuBytes });
-		await open.port.setMtu(mtuBytes);
+/** Passes MTU and carrier of the parent on to a device. One that does not take them is said, and stays as it is. */
+export async function adaptPort(open: OpenPort, mtuBytes: number, carrier: boolean, log: Log): Promise<void> {
+	try {
+		if (carrier !== open.carrier) passCarrier(open.fd, carrier);
+		if (mtuBytes !== open.mtuBytes) {
+			adjustDevice(open.fd, { mtuBytes });
+			await open.port.setMtu(mtuBytes);
+		}
+		Object.assign(open, { mtuBytes, carrier });
+	} catch (error) {
+		log.warn("interface does not follow its parent", { error: messageOf(error) });
 	}
-	Object.assign(open, { mtuBytes, carrier });
 }
 
 /**

@@ -79,7 +79,7 @@ export class Reconciler {
 			await this.endpoints.release(endpoint);
 			result.done.push(`${name}: removed, its namespace has ended`);
 		} else {
-			if (fabric.hasEndpoint(id)) {
+			if (fabric.has(id)) {
 				for (const what of await fabric.repairEndpoint(id)) result.done.push(`${name}: ${what}`);
 			} else {
 				for (const what of await fabric.attachEndpoint(network, endpoint, true)) result.done.push(`${name}: ${what}`);
@@ -104,7 +104,7 @@ export class Reconciler {
 	async #network(network: NetworkRecord, result: Reconciliation): Promise<void> {
 		const { fabric } = this.context;
 		if (network.configOnly) return;
-		if (fabric.hasNetwork(network.id)) {
+		if (fabric.has(network.id)) {
 			for (const what of await fabric.repairNetwork(network)) result.done.push(`network ${network.name}: ${what}`);
 		} else {
 			await fabric.attachNetwork(network, true);
@@ -154,7 +154,7 @@ export class Reconciler {
 	 */
 	async #sandbox(network: NetworkRecord, endpoint: EndpointRecord, result: Reconciliation): Promise<void> {
 		const { state, fabric, lifetimes } = this.context;
-		if (!isJoined(endpoint.target) || fabric.hasEndpoint(endpoint.id)) return;
+		if (!isJoined(endpoint.target) || fabric.has(endpoint.id)) return;
 		const found = findSandboxInterface(fabric.netlink, endpoint);
 		if (!found) {
 			await this.endpoints.release(endpoint);

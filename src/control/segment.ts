@@ -101,11 +101,24 @@ function notes({ options, segment }: Joined): string[] {
 		found.push(`${parent.name} ${reason}: none was made`);
 	}
 	const excess = tagExcessBytes(parent);
+	const warning = mtuWarning({ options, segment });
+	if (warning) found.push(warning);
 	if (excess > 0 && options.mtuBytes === undefined) {
 		const tags = `${parent.vlans.length === 1 ? "this tag needs" : "these tags need"} ${excess} more on ${parent.link}`;
 		found.push(`MTU ${segmentMtuBytes(segment)}: ${tags}, which the kernel does not allow beyond its MTU`);
 	}
 	return found;
+}
+
+/**
+ * What is lost when a given MTU does not fit behind the tags; empty when it does. It is taken nevertheless, as the
+ * kernel's VLAN interfaces take one: with a longer parent it would fit.
+ */
+export function mtuWarning({ options, segment }: Pick<Joined, "options" | "segment">): string {
+	const fitBytes = segmentMtuBytes(segment);
+	if (!segment.raised?.uplink || options.mtuBytes === undefined || options.mtuBytes <= fitBytes) return "";
+	const remedy = `give ${fitBytes} or less, or ${segment.parent?.link} a larger MTU`;
+	return `packets of more than ${fitBytes} bytes do not fit behind the tags and are lost; ${remedy}`;
 }
 
 /** @param link the parent's link, as it is now */

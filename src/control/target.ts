@@ -45,7 +45,10 @@ export function resolveTarget(text: string): Target {
 		throw new VlaneError("invalid", `invalid target ${text}: it should be pid:N or netns:/run/netns/NAME`);
 	}
 	const target = { text, path: targetPath(text), defaultName: pid === undefined ? basename(path ?? "") : `pid-${pid}` };
-	const id = idOf(target.path);
+	const id = idOf(target.path, (code) => {
+		const remedy = "the daemon may not look into it; run the daemon as root of the whole machine";
+		throw new VlaneError("forbidden", `cannot use ${text}: ${code}, permission denied: ${remedy}`);
+	});
 	if (id === undefined) {
 		const problem =
 			pid === undefined ? `network namespace ${path} not found; see 'ip netns list'` : `process ${pid} not found`;
@@ -65,10 +68,13 @@ export function isTargetAlive(target: string, id: string): boolean {
 	return idOf(targetPath(target)) === id;
 }
 
-function idOf(path: string): string | undefined {
+/** @param denied called when there is something at the path that may not be looked at */
+function idOf(path: string, denied: (code: string) => void = () => undefined): string | undefined {
 	try {
 		return netnsId(path);
-	} catch {
+	} catch (error) {
+		const { code = "" } = error as NodeJS.ErrnoException;
+		if (code === "EACCES" || code === "EPERM") denied(code);
 		return undefined;
 	}
 }

@@ -108,7 +108,7 @@ function networkRoutes({ networks, endpoints, containers, view }: Services): Rou
 		route("GET", "/networks", () => ok(networks.list())),
 		route("POST", "/networks/create", async ({ body }) => {
 			const { id } = await networks.create(schema.parseBody(schema.createNetworkBody, body));
-			return { status: 201, body: { Id: id, Warning: "" } };
+			return { status: 201, body: { Id: id, Warning: networks.warning(id) } };
 		}),
 		route("POST", "/networks/prune", async ({ body }) => {
 			const { Filters } = schema.parseBody(schema.pruneBody, body ?? {});

@@ -124,6 +124,7 @@ const c = {
 	sethostname: lib.func("sethostname", "int", ["void *", "size_t"]),
 	setsid: lib.func("setsid", "int", []),
 	execvp: lib.func("execvp", "int", ["str", "str *"]),
+	prlimit: lib.func("prlimit", "int", ["int", "int", "void *", "void *"]),
 	kill: lib.func("kill", "int", ["int", "int"]),
 	signal: lib.func("signal", "intptr_t", ["int", "uintptr_t"]),
 	ifNameToIndex: lib.func("if_nametoindex", "uint", ["str"]),
@@ -137,6 +138,8 @@ const SYS_IO_URING_SETUP = 425;
 const SYS_IO_URING_ENTER = 426;
 const SYS_IO_URING_REGISTER = 427;
 const SYS_PIDFD_OPEN = 434;
+
+const RLIMIT_NOFILE = 7;
 
 const EPERM = 1;
 const EACCES = 13;
@@ -365,6 +368,19 @@ export function setsid(): number {
 export function execvp(file: string, argv: readonly string[]): never {
 	check(c.execvp(file, [...argv, null]), "execvp", file);
 	throw new Error("execvp returned");
+}
+
+/**
+ * Lowers how many descriptors this process and what it becomes may open (RLIMIT_NOFILE) to `soft`; they may raise it
+ * again.
+ */
+export function lowerOpenFiles(soft: number): void {
+	const limits = new BigUint64Array(2);
+	const bytes = new Uint8Array(limits.buffer);
+	check(c.prlimit(0, RLIMIT_NOFILE, null, bytes), "prlimit", "RLIMIT_NOFILE");
+	if (BigInt(soft) >= (limits[0] ?? 0n)) return;
+	limits[0] = BigInt(soft);
+	check(c.prlimit(0, RLIMIT_NOFILE, bytes, null), "prlimit", "RLIMIT_NOFILE");
 }
 
 /** kill(2); `signal` 0 only asks whether the process is there. A negative pid is a process group. */

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import type { ApiNetwork } from "../../src/control/types.js";
 import { type Lan, makeLan } from "../support/lan.js";
 import { testOrSkip } from "../support/needs.js";
-import { inspectAtRest, startVlane, type Vlane } from "../support/vlane.js";
+import { inspectAtRest, MAIN, startVlane, type Vlane } from "../support/vlane.js";
 
 const container = suite("container");
 const need = { root: true, tun: true, tools: ["ip", "ping", "pgrep"] };
@@ -110,6 +110,16 @@ testOrSkip(
 		assert.is(addressOf("c2"), "172.16.86.2/24");
 	},
 );
+
+testOrSkip(container, "COMMAND may open as many files as the caller of vlane, not as many as Node", need, () => {
+	for (const flags of [["--rm"], ["-d", "--name", "limited"]]) {
+		const command = ["run", ...flags, "sh", "-c", "ulimit -S -n"].map((word) => `'${word}'`).join(" ");
+		const caller = `ulimit -S -n 999; ${process.execPath} ${MAIN} ${command}; true`;
+		const { stdout } = lan.host.run(["sh", "-c", caller], { env: { VLANE_HOST: `unix://${vlane.socket}` } });
+		if (flags[0] === "--rm") assert.is(stdout, "999\n");
+	}
+	assert.is(vlane.must("logs", "limited"), "999");
+});
 
 testOrSkip(container, "what ignores SIGTERM is killed after the timeout", need, () => {
 	vlane.must("run", "-d", "--name", "stubborn", "sh", "-c", `trap '' TERM; while :; do sleep ${NAP}; done`);

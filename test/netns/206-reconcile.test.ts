@@ -109,4 +109,15 @@ testOrSkip(reconcile, "says on demand what it repairs, and what it can not", nee
 	await eventually("IPv6 is back", () => view(c1).includes("2001:db8:50::"));
 });
 
+testOrSkip(reconcile, "what a parent has decided is on disk, too", need, async () => {
+	lan.host.must(["ip", "link", "set", "eth0", "mtu", "1400"]);
+	const mtus = () => {
+		const { records } = JSON.parse(vlane.must("state", "export", "--state-dir", vlane.stateDirectory));
+		const endpoints = Object.entries<{ mtuBytes: number }>(records).filter(([key]) => key.startsWith("endpoint/"));
+		return endpoints.map(([, { mtuBytes }]) => mtuBytes);
+	};
+	await eventually("the records follow", () => mtus().every((mtuBytes) => mtuBytes === 1400));
+	assert.is(c1.ip("link", "show", "eth0")[0].mtu, 1400);
+});
+
 reconcile.run();

@@ -7,7 +7,7 @@ import { onCleanup } from "./cleanup.js";
 import type { Namespace, Ran, RunOptions, Started } from "./netns.js";
 
 /** The command that users type; relative to dist/test/support, so that a build in another directory tests itself. */
-const MAIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
+export const MAIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
 const READY = /vlane daemon ready on/;
 
 export interface Vlane {
