@@ -195,10 +195,10 @@ for (const [what, more, expected] of [
 
 state("the check finds strangers and records under a wrong key", () => {
 	const content = records()
-		.set("lease/1", {})
+		.set("stranger/1", {})
 		.set(`network/${idOf("7")}`, NETWORK);
 	assert.equal(problemsOf(content), [
-		"lease/1: there are no records of this kind",
+		"stranger/1: there are no records of this kind",
 		`network/${idOf("7")}: its id is ${NETWORK.id}`,
 	]);
 });
