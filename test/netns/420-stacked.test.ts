@@ -100,12 +100,7 @@ test("an mtu that is given is taken as it is: what the kernel does not send is l
 		c1.run(["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", `${bytes - 28}`, "10.7.0.1"]).status;
 	assert.is(ping(1496), 0);
 	assert.is.not(ping(1500), 0);
-	const { drops: lostFrames, filtered } = site.ports().get(PARENT)!;
-	const drops = Object.values({ ...lostFrames, ...filtered });
-	assert.ok(
-		drops.some((count) => count > 0),
-		"the uplink has counted it",
-	);
+	assert.ok((site.ports().get(PARENT)!.drops.tx_too_big ?? 0) > 0, "the uplink has counted it");
 });
 
 test("stacks are told apart by every tag and its kind", async (site) => {
