@@ -405,7 +405,7 @@ export class Fabric {
 				? await attempt(() => this.#uplinks.acquire(findParent(this.netlink, parent), promiscuous))
 				: undefined;
 			if (uplink) undo.add(() => this.#uplinks.release(uplink, promiscuous));
-			const domain = await this.datapath.addSegment({ uplink: uplink?.port, tags: parent?.vlans });
+			const domain = await this.datapath.addSegment(uplink ? { uplink: uplink.port, tags: parent?.vlans } : {});
 			undo.add(() => domain.remove());
 			segment.raised = { domain, uplink };
 			undo.add(() => {

@@ -4,6 +4,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { linesOf, type Site, sharedSite } from "../support/site.js";
+import { inspectAtRest } from "../support/vlane.js";
 
 const errors = suite("errors");
 const test = sharedSite(errors);
@@ -142,7 +143,7 @@ test("endpoints", async (site) => {
 	const held = await site.join("n");
 	const free = site.namespace("free");
 	const connect = (flags: string) => `network connect ${flags} n netns:${free.path}`;
-	const before = site.inspect("n");
+	const before = inspectAtRest(site.vlane, "n");
 	refused(site, [
 		[connect("--ip=foo"), "invalid IPv4 address: foo"],
 		[connect("--ip6=foo"), "invalid IPv6 address: foo"],
@@ -179,7 +180,7 @@ test("endpoints", async (site) => {
 		["run --net=n --net=n true", 'vlane: network "n" is specified multiple times'],
 		["run --net=name=n,gw-priority=x true", "vlane: invalid gw-priority (x): invalid syntax"],
 	]);
-	assert.equal(site.inspect("n"), before);
+	assert.equal(inspectAtRest(site.vlane, "n"), before);
 });
 
 errors.run();
