@@ -225,7 +225,7 @@ test("Wireshark finds networks and ports, and captures through its pipe", async 
 		return existsSync(file) && statSync(file).size > 500;
 	});
 	assert.is((await reader.ended).status, 0);
-	await writer.ended;
+	await writer.stop("SIGTERM"); // as Wireshark ends it
 	assert.ok(readFileSync(file).includes(name));
 });
 
