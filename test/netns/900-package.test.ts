@@ -62,10 +62,10 @@ tests.after(() => rmSync(directory, { recursive: true, force: true }));
 testOrSkip(tests, "holds what it needs and nothing of the workshop", NEED, () => {
 	const [packed] = JSON.parse(must(["npm", "pack", ROOT, "--json", "--silent", "--pack-destination", directory]));
 	const files: string[] = packed.files.map(({ path }: { path: string }) => path);
-	for (const path of ["bin/vlane.js", "build/core.wasm", "include/vlane_core.h", "examples/learning-switch.mjs"]) {
+	for (const path of ["bin/vlane.js", "dist/cni/vlane-cni.cjs", "build/core.wasm", "include/vlane_core.h"]) {
 		assert.ok(files.includes(path), path);
 	}
-	const directories = /^(bin|build|dist\/(src|assembly|dashboard|man)|examples|include)\//;
+	const directories = /^(bin|build|dist\/(src|assembly|cni|dashboard|man)|examples|include)\//;
 	const single = ["README.md", "CHANGELOG.md", "LICENSE", "package.json"];
 	const isAllowed = (path: string): boolean => directories.test(path) || single.includes(path);
 	assert.equal(
