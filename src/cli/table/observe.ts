@@ -1,12 +1,6 @@
-/** The part of the command table that looks at the switch. */
-import type { FlagSpec } from "./flags.js";
-import type { CommandSpec } from "./table.js";
-
-const LIST_FORMAT: FlagSpec = {
-	name: "format",
-	type: "string",
-	help: "Format output: 'table', 'table TEMPLATE', 'json', or a Go TEMPLATE",
-};
+/** What looks at the switch. */
+import type { FlagSpec } from "../flags.js";
+import { type CommandSpec, LIST_FORMAT } from "./spec.js";
 
 /** The daemon's. */
 export const METRICS_FLAGS: FlagSpec[] = [
@@ -31,7 +25,7 @@ export const OBSERVE_COMMANDS: CommandSpec[] = [
 		operands: "",
 		args: { min: 0, max: 0 },
 		flags: [LIST_FORMAT, { name: "json", type: "bool", help: "Print the counters as a JSON array" }],
-		load: () => import("./commands/ports.js"),
+		load: () => import("../commands/ports.js"),
 	},
 	{
 		path: "stats",
@@ -42,7 +36,7 @@ export const OBSERVE_COMMANDS: CommandSpec[] = [
 			{ name: "format", type: "string", help: "Format output: 'json', or a Go TEMPLATE" },
 			{ name: "json", type: "bool", help: "Print everything as indented JSON" },
 		],
-		load: () => import("./commands/stats.js"),
+		load: () => import("../commands/stats.js"),
 	},
 	{
 		path: "fdb show",
@@ -54,7 +48,7 @@ export const OBSERVE_COMMANDS: CommandSpec[] = [
 			{ name: "json", type: "bool", help: "Print the stations as a JSON array" },
 			{ name: "network", type: "string", metavar: "network", help: "Only stations of this network" },
 		],
-		load: () => import("./commands/fdbshow.js"),
+		load: () => import("../commands/fdbshow.js"),
 	},
 	{
 		path: "capture",
@@ -68,7 +62,7 @@ export const OBSERVE_COMMANDS: CommandSpec[] = [
 			{ name: "snaplen", short: "s", type: "int", help: "Record so many bytes of each frame (default 262144)" },
 			{ name: "write", short: "w", type: "string", metavar: "file", help: "Write pcapng to a file, or to - (a pipe)" },
 		],
-		load: () => import("./commands/capture.js"),
+		load: () => import("../commands/capture.js"),
 	},
 	{
 		path: "top",
@@ -80,6 +74,6 @@ export const OBSERVE_COMMANDS: CommandSpec[] = [
 			{ name: "delay", short: "d", type: "string", metavar: "seconds", help: "Time between two looks (default 1)" },
 			{ name: "iterations", short: "n", type: "int", help: "Stop after so many looks (default: until q is pressed)" },
 		],
-		load: () => import("./commands/top.js"),
+		load: () => import("../commands/top.js"),
 	},
 ];

@@ -1,0 +1,39 @@
+/** The daemon itself. */
+import { METRICS_FLAGS } from "./observe.js";
+import { type CommandSpec, DEFAULT_PLUGIN_DIR, DEFAULT_SOCKET, PLUGIN_DIR, STATE_DIR } from "./spec.js";
+
+export const DAEMON_COMMANDS: CommandSpec[] = [
+	{
+		path: "daemon",
+		summary: "Run the daemon in the foreground",
+		operands: "",
+		args: { min: 0, max: 0 },
+		handlesInterrupt: true,
+		flags: [
+			{
+				name: "dashboard",
+				type: "string",
+				metavar: "address:port",
+				help: "Serve the dashboard there, e.g. 127.0.0.1:8080 (default: nowhere)",
+			},
+			{ name: "dashboard-remote", type: "bool", help: "Allow --dashboard addresses that other hosts can reach" },
+			{ ...PLUGIN_DIR, help: `Where Docker looks for drivers, or "none" (default "${DEFAULT_PLUGIN_DIR}")` },
+			...METRICS_FLAGS,
+			{
+				name: "coalesce",
+				type: "string",
+				values: ["on", "off"],
+				help: 'Put neighbouring frames of a flow together before they leave: on|off (default "on")',
+			},
+			{
+				name: "log-level",
+				type: "string",
+				values: ["debug", "info", "warn", "error"],
+				help: 'Least important messages shown: debug|info|warn|error (default "info")',
+			},
+			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
+			STATE_DIR,
+		],
+		load: () => import("../commands/daemon.js"),
+	},
+];
