@@ -58,7 +58,7 @@ export class Endpoints {
 	constructor(readonly context: Context) {
 		const { fabric, log } = context;
 		this.#announcer = new Announcer((id) => fabric.placeOf(id), log);
-		fabric.onCorrect = async (endpoint) => {
+		fabric.hooks.onCorrect = async (endpoint) => {
 			try {
 				await context.state.endpoints.put(endpoint);
 			} catch (error) {
@@ -66,7 +66,7 @@ export class Endpoints {
 				log.warn("endpoint's record was not corrected", { endpoint: endpoint.name, error: messageOf(error) });
 			}
 		};
-		fabric.onReconnect = (endpoint) => {
+		fabric.hooks.onReconnect = (endpoint) => {
 			this.#settle(endpoint);
 			this.#announce(endpoint);
 		};

@@ -11,12 +11,11 @@ import type { Port, Switch } from "../lib/index.js";
 import { IN6_ADDR_GEN_MODE_RANDOM, type Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { locateTap, type TapPlace } from "../tap/tap.js";
-import { openEndpointTap } from "./endpointtap.js";
 import { VlaneError } from "./errors.js";
 import { isDeviceGone, keepDevice, repairInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { parseDriverOptions } from "./options.js";
-import { adaptPort, allowSources, type Device, disallowSources, openHostPort, openPort } from "./ports.js";
+import { adaptPort, allowSources, disallowSources, openHostPort } from "./ports.js";
 import { deleteSandboxInterface, isSandbox, setAddressMode } from "./sandbox.js";
 import {
 	type Attached,
@@ -27,22 +26,20 @@ import {
 	segmentCarrier,
 	segmentMtuBytes,
 	statusOf,
-	usesFilter,
 } from "./segment.js";
 import { SegmentIndex } from "./segmentindex.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
 import { withUndo } from "./undo.js";
-import { findParent, hasCarrier, type Uplink, Uplinks } from "./uplinks.js";
+import { hasCarrier, type Uplink } from "./uplinks.js";
+import { Wiring, type WiringHooks } from "./wiring.js";
 
 export class Fabric {
-	readonly #uplinks: Uplinks;
+	readonly #wiring: Wiring;
+	/** Set by whoever owns the records. */
+	readonly hooks: WiringHooks = { onReconnect: () => undefined, onCorrect: async () => undefined };
 	readonly #segments = new SegmentIndex();
 	readonly #joined = new Map<string, Joined>();
 	readonly #attached = new Map<string, Attached>();
-	/** Called when an endpoint that was cut off reaches the wire (again): it may have to say where it is. */
-	onReconnect: (endpoint: EndpointRecord) => void = () => undefined;
-	/** Called when a record on disk has been corrected to what the parent has now. */
-	onCorrect: (endpoint: EndpointRecord) => Promise<void> = async () => undefined;
 
 	/**
 	 * @param netlink socket in the host's namespace
@@ -54,7 +51,7 @@ export class Fabric {
 		readonly owner: string,
 		readonly log: Log,
 	) {
-		this.#uplinks = new Uplinks(datapath);
+		this.#wiring = new Wiring(datapath, netlink, owner, log, this.hooks);
 	}
 
 	/**
@@ -81,7 +78,7 @@ export class Fabric {
 				segment.networks.delete(network.id);
 			});
 			if (shared) await allowSources(joined);
-			else await this.#raise(segment, !restored);
+			else await this.#wiring.raise(segment, !restored);
 		});
 		this.#joined.set(network.id, joined);
 		if (!shared) this.#segments.add(network, segment);
@@ -117,7 +114,7 @@ export class Fabric {
 		}
 		const host = segment.raised?.host;
 		if (host) keepDevice(host.fd, false);
-		await this.#lower(segment);
+		await this.#wiring.lower(segment);
 		segment.networks.delete(network.id);
 		this.#segments.delete(network, segment);
 		const left = !host && segment.hostIfname ? this.netlink.link(segment.hostIfname) : undefined;
@@ -133,7 +130,7 @@ export class Fabric {
 	async attachEndpoint(network: NetworkRecord, endpoint: EndpointRecord, restored: boolean): Promise<string[]> {
 		const joined = this.#joinedOf(network);
 		const attached: Attached = { endpoint, joined, persistent: restored, waits: false, problem: "" };
-		const repaired = restored ? await this.#reopen(attached) : await this.#open(attached, true);
+		const repaired = restored ? await this.#wiring.reopen(attached) : await this.#wiring.open(attached, true);
 		this.#attached.set(endpoint.id, attached);
 		joined.segment.endpoints.add(attached);
 		return repaired;
@@ -156,14 +153,14 @@ export class Fabric {
 		if (open && !attached.problem && !isDeviceGone(open.fd)) {
 			if (isSandbox(endpoint.target)) return [];
 			const repaired = repairInterface(open.fd, endpoint);
-			if (repaired.length > 0) this.onReconnect(endpoint);
+			if (repaired.length > 0) this.hooks.onReconnect(endpoint);
 			return repaired;
 		}
-		await this.#close(attached);
+		await this.#wiring.close(attached);
 		try {
-			const repaired = await this.#open(attached, false);
+			const repaired = await this.#wiring.open(attached, false);
 			attached.problem = "";
-			this.onReconnect(endpoint);
+			this.hooks.onReconnect(endpoint);
 			return repaired.length > 0 ? repaired : ["connected again"];
 		} catch (error) {
 			attached.problem = messageOf(error);
@@ -233,7 +230,7 @@ export class Fabric {
 		try {
 			keepDevice(attached.open.fd, false);
 		} finally {
-			await this.#close(attached);
+			await this.#wiring.close(attached);
 		}
 	}
 
@@ -317,7 +314,7 @@ export class Fabric {
 			const [joined] = segment.networks.values();
 			return { network: joined?.network };
 		}
-		const uplink = this.#uplinks.all().find((candidate) => candidate.port === port);
+		const uplink = this.#wiring.uplinks.all().find((candidate) => candidate.port === port);
 		if (uplink) {
 			uplink.failure = errnoName;
 			this.log.warn("uplink failed", { link: uplink.link, errno: errnoName });
@@ -328,7 +325,7 @@ export class Fabric {
 
 	/** Names of the parents that news about a link concern: it may be called otherwise than when it was opened. */
 	parentsOf({ name, index }: Link): string[] {
-		const opened = this.#uplinks.all().find(({ ifindex }) => ifindex === index)?.link;
+		const opened = this.#wiring.uplinks.all().find(({ ifindex }) => ifindex === index)?.link;
 		return [...new Set([name, opened ?? name])].filter((parent) => this.#segments.onLink(parent).length > 0);
 	}
 
@@ -343,7 +340,7 @@ export class Fabric {
 	 */
 	async ensureUplink(name: string): Promise<void> {
 		const link = this.netlink.link(name);
-		const uplink = this.#uplinks.get(name);
+		const uplink = this.#wiring.uplinks.get(name);
 		const segments = this.#segments.onLink(name);
 		if (segments.length === 0 || (!link && !uplink)) return;
 		if (link && uplink && link.index === uplink.ifindex) {
@@ -352,10 +349,10 @@ export class Fabric {
 			if (isUsable && link.mac === uplink.mac) return this.#follow(uplink, link, segments);
 		}
 		this.log.info(link ? "parent is there, connecting" : "parent is gone", { link: name });
-		for (const segment of segments) await this.#lower(segment);
+		for (const segment of segments) await this.#wiring.lower(segment);
 		for (const segment of segments) {
-			await this.#raise(segment, false);
-			for (const attached of segment.endpoints) await this.#reopen(attached);
+			await this.#wiring.raise(segment, false);
+			for (const attached of segment.endpoints) await this.#wiring.reopen(attached);
 		}
 	}
 
@@ -375,8 +372,8 @@ export class Fabric {
 				const theirs = carrier && !waits;
 				const returns = theirs && !open.carrier;
 				await adaptPort(open, networkMtuBytes(joined), theirs, this.log);
-				await this.#correct(endpoint, { mtuBytes: networkMtuBytes(joined) });
-				if (returns) this.onReconnect(endpoint);
+				await this.#wiring.correct(endpoint, { mtuBytes: networkMtuBytes(joined) });
+				if (returns) this.hooks.onReconnect(endpoint);
 			}
 		}
 	}
@@ -386,113 +383,4 @@ export class Fabric {
 		if (!joined) throw new VlaneError("internal", `network ${network.name} has no segment`);
 		return joined;
 	}
-
-	/** Opens what the segment needs. A failure is noted as its problem; strict: it throws, and nothing is left behind. */
-	async #raise(segment: Segment, strict: boolean): Promise<void> {
-		segment.problem = "";
-		const attempt = async <T>(step: () => T | Promise<T>): Promise<T | undefined> => {
-			try {
-				return await step();
-			} catch (error) {
-				if (strict) throw error;
-				segment.problem = messageOf(error);
-				return undefined;
-			}
-		};
-		await withUndo(async (undo) => {
-			const { parent, hostIfname, promiscuous } = segment;
-			const uplink = parent
-				? await attempt(() => this.#uplinks.acquire(findParent(this.netlink, parent), promiscuous))
-				: undefined;
-			if (uplink) undo.add(() => this.#uplinks.release(uplink, promiscuous));
-			const domain = await this.datapath.addSegment(uplink ? { uplink: uplink.port, tags: parent?.vlans } : {});
-			undo.add(() => domain.remove());
-			segment.raised = { domain, uplink };
-			undo.add(() => {
-				segment.raised = undefined;
-			});
-			for (const joined of segment.networks.values()) await attempt(() => allowSources(joined));
-			if (!uplink || !hostIfname) return;
-			segment.raised.host = await attempt(() => openHostPort(this.datapath, this.netlink, segment));
-		});
-	}
-
-	/** Closes the segment's ports; the devices stay if they are persistent. */
-	async #lower(segment: Segment): Promise<void> {
-		const { raised } = segment;
-		if (!raised) return;
-		for (const attached of segment.endpoints) {
-			if (attached.open) await attached.open.port.remove();
-			attached.open = undefined;
-		}
-		if (raised.host) await raised.host.port.remove();
-		for (const joined of segment.networks.values()) await disallowSources(joined);
-		segment.raised = undefined;
-		await raised.domain.remove();
-		if (raised.uplink) await this.#uplinks.release(raised.uplink, segment.promiscuous);
-	}
-
-	async #reopen(attached: Attached): Promise<string[]> {
-		try {
-			const repaired = await this.#open(attached, false);
-			attached.problem = "";
-			this.onReconnect(attached.endpoint);
-			return repaired;
-		} catch (error) {
-			attached.problem = messageOf(error);
-			this.log.warn("endpoint has no interface", { endpoint: attached.endpoint.name, error: attached.problem });
-			return [];
-		}
-	}
-
-	/** Writes down what a parent has decided, if it is new. */
-	async #correct(endpoint: EndpointRecord, now: Partial<Pick<EndpointRecord, "mac" | "mtuBytes">>): Promise<void> {
-		const { mac = endpoint.mac, mtuBytes = endpoint.mtuBytes } = now;
-		if (mac === endpoint.mac && mtuBytes === endpoint.mtuBytes) return;
-		await this.onCorrect(Object.assign(endpoint, now));
-	}
-
-	/** Closes an endpoint's port; the device stays if it is persistent. */
-	async #close(attached: Attached): Promise<void> {
-		const { open, endpoint, joined } = attached;
-		const { uplink } = joined.segment.raised ?? {};
-		attached.open = undefined;
-		if (open && uplink && usesFilter(joined.segment)) this.#uplinks.dropMac(uplink, endpoint.mac);
-		await open?.port.remove();
-	}
-
-	/** @returns what an interface that was there, or should have been, had lost */
-	async #open(attached: Attached, isNew: boolean): Promise<string[]> {
-		const { endpoint, joined, persistent } = attached;
-		const { network, segment, options } = joined;
-		const raised = segment.raised;
-		if (!raised) throw new VlaneError("internal", `network ${network.name} is not raised`);
-		const sharesMac = network.driver === "ipvlan";
-		// What the parent has now counts: the record, too, follows.
-		const mac = (sharesMac && raised.uplink?.mac) || endpoint.mac;
-		const mtuBytes = networkMtuBytes(joined);
-		if (isNew) Object.assign(endpoint, { mac, mtuBytes });
-		else await this.#correct(endpoint, { mac, mtuBytes });
-		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner: this.owner });
-		const { fd, repaired } = tap;
-		attached.waits = tap.waits;
-		const device: Device = {
-			...{ fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
-			...{ segment: raised.domain, network: network.number, mode: options.mode },
-			addresses: addressesOf(endpoint),
-			security: options.security,
-		};
-		await withUndo(async (undo) => {
-			const open = await openPort(this.datapath, device, segmentCarrier(segment) && !attached.waits);
-			undo.add(() => open.port.remove());
-			if (raised.uplink && usesFilter(segment)) this.#uplinks.addMac(raised.uplink, mac);
-			attached.open = open;
-		});
-		return repaired;
-	}
-}
-
-/** The endpoint's addresses without their prefix lengths. */
-function addressesOf({ ipv4, ipv6 }: EndpointRecord): string[] {
-	return [ipv4, ipv6].flatMap((cidr) => (cidr ? [cidr.slice(0, cidr.indexOf("/"))] : []));
 }
