@@ -6,7 +6,8 @@ import type { ApiContainer, ApiNetwork } from "../control/types.js";
 import type { PortStats } from "../host/types.js";
 import type { Client } from "./client.js";
 import { cutPair, type FlagSpec } from "./flags.js";
-import { COMMANDS, type CommandSpec, GLOBAL_FLAGS, GROUPS } from "./table.js";
+import type { CommandSpec } from "./table/spec.js";
+import { COMMANDS, GLOBAL_FLAGS, GROUPS } from "./table.js";
 
 /** A word that fits, and a few words about it, which may be none. */
 export type Candidate = [word: string, about: string];

@@ -9,7 +9,7 @@ import type { ApiPort } from "../control/view.js";
 import { openCapture } from "./capturestream.js";
 import { Client } from "./client.js";
 import { messageOf } from "./errors.js";
-import { DEFAULT_SOCKET } from "./table.js";
+import { DEFAULT_SOCKET } from "./table/spec.js";
 
 const PREFIX = "vlane:";
 /** LINKTYPE_ETHERNET. */

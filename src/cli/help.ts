@@ -2,7 +2,8 @@
  * Help texts in docker's layout, made from the command table.
  */
 import type { FlagSpec } from "./flags.js";
-import { COMMANDS, type CommandSpec, GLOBAL_FLAGS, GROUPS } from "./table.js";
+import type { CommandSpec } from "./table/spec.js";
+import { COMMANDS, GLOBAL_FLAGS, GROUPS } from "./table.js";
 
 /** Help texts are 80 columns wide wherever they go, so that they can be compared and documented. */
 const COLUMNS = 80;

@@ -13,7 +13,7 @@ import {
 } from "./errors.js";
 import { print, printError, printLine } from "./output.js";
 import { CommandLineError, type Request, readCommandLine } from "./program.js";
-import { type CommandSpec, DEFAULT_SOCKET } from "./table.js";
+import { type CommandSpec, DEFAULT_SOCKET } from "./table/spec.js";
 
 /** Runs one command line (without the program's name); returns the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<number> {

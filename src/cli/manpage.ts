@@ -4,7 +4,8 @@
 
 import type { FlagSpec } from "./flags.js";
 import { flagSyntax, usageLine } from "./help.js";
-import { COMMANDS, type CommandSpec, DEFAULT_PLUGIN_DIR, DEFAULT_SOCKET, GLOBAL_FLAGS, GROUPS } from "./table.js";
+import { type CommandSpec, DEFAULT_PLUGIN_DIR, DEFAULT_SOCKET } from "./table/spec.js";
+import { COMMANDS, GLOBAL_FLAGS, GROUPS } from "./table.js";
 
 const ABOUT = "Docker-style macvlan and 802.1Q networks in userspace";
 

@@ -8,7 +8,7 @@ import type { Flags } from "./flags.js";
 import { DATA_BYTES, echoRequest, HEADER_BYTES, readMessage } from "./icmp.js";
 import { printError, printLine } from "./output.js";
 import { loadRawSocket, type RawSocket } from "./rawsocket.js";
-import type { Invocation } from "./table.js";
+import type { Invocation } from "./table/spec.js";
 
 const INTERVAL_MS = 1000;
 /** How long to wait for replies when none has come yet; iputils' MAXWAIT. */

@@ -4,7 +4,8 @@
 import { Command, type ParseOptionsResult } from "commander";
 import { UsageError } from "./errors.js";
 import { type FlagSpec, Flags, parseFlags } from "./flags.js";
-import { COMMANDS, type CommandSpec, GLOBAL_FLAGS, GROUPS } from "./table.js";
+import type { CommandSpec } from "./table/spec.js";
+import { COMMANDS, GLOBAL_FLAGS, GROUPS } from "./table.js";
 
 /** What a command line asks for. */
 export type Request =

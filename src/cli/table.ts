@@ -13,16 +13,6 @@ import type { CommandSpec } from "./table/spec.js";
 import { STATE_COMMANDS } from "./table/state.js";
 import { TOOL_COMMANDS } from "./table/tools.js";
 
-export {
-	type Action,
-	type CommandSpec,
-	DEFAULT_PLUGIN_DIR,
-	DEFAULT_SOCKET,
-	DEFAULT_STATE_DIR,
-	DOCKER_SOCKET,
-	type Invocation,
-} from "./table/spec.js";
-
 /** Flags before the first command word. */
 export const GLOBAL_FLAGS: FlagSpec[] = [
 	{ name: "host", short: "H", type: "string", help: "Daemon socket to connect to (default $VLANE_HOST)" },

@@ -5,7 +5,7 @@ import { type FollowedPacket, Follower } from "../../pcap/follow.js";
 import { openCapture } from "../capturestream.js";
 import { CliError } from "../errors.js";
 import { printError, printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Prints a line for each frame, or writes pcapng; tells on standard error how many there were. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {

@@ -4,7 +4,7 @@ import { complete, namesFrom } from "../completion.js";
 import { SCRIPTS } from "../completionscripts.js";
 import { UsageError } from "../errors.js";
 import { print } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Prints a shell's script; `words -- WORD...` is what the scripts ask. */
 export async function run({ args, host }: Invocation): Promise<number> {

@@ -1,7 +1,7 @@
 /** `vlane daemon`. */
 import { LOG_LEVELS } from "../../control/log.js";
 import { UsageError } from "../errors.js";
-import { DEFAULT_SOCKET, DEFAULT_STATE_DIR, type Invocation } from "../table.js";
+import { DEFAULT_SOCKET, DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
 
 /** Runs the daemon in the foreground until it is told to stop. */
 export async function run({ flags }: Invocation): Promise<number> {

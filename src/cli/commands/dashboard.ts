@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Client } from "../client.js";
 import { CliError, messageOf } from "../errors.js";
 import { printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Prints the dashboard's address with the token in it, for a browser on this host. */
 export async function run({ host }: Invocation): Promise<number> {

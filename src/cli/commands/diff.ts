@@ -4,7 +4,7 @@ import { declarationOf } from "../declare/arguments.js";
 import { planSteps, readPresent } from "../declare/converge.js";
 import { CliError, messageOf, UsageError } from "../errors.js";
 import { printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** As diff(1). */
 const EXIT_DIFFERENT = 1;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { UNIT, unitText } from "../../docker/systemd.js";
 import { CliError, messageOf } from "../errors.js";
 import { print, printLine } from "../output.js";
-import { DEFAULT_PLUGIN_DIR, type Invocation } from "../table.js";
+import { DEFAULT_PLUGIN_DIR, type Invocation } from "../table/spec.js";
 
 const UNIT_DIR = "/etc/systemd/system";
 

@@ -2,7 +2,7 @@
 import { checkDocker } from "../../docker/check.js";
 import { EXIT_FAILED } from "../errors.js";
 import { printLine } from "../output.js";
-import { DEFAULT_PLUGIN_DIR, DOCKER_SOCKET, type Invocation } from "../table.js";
+import { DEFAULT_PLUGIN_DIR, DOCKER_SOCKET, type Invocation } from "../table/spec.js";
 
 /** Prints one line for each thing that was looked at; fails when one is wrong. */
 export async function run({ flags }: Invocation): Promise<number> {

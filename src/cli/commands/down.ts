@@ -3,7 +3,7 @@ import { Client } from "../client.js";
 import { projectOf } from "../declare/arguments.js";
 import { planSteps, readPresent, takeSteps } from "../declare/converge.js";
 import { printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Removes everything that `vlane up` made for the project. */
 export async function run({ flags, host }: Invocation): Promise<number> {

@@ -3,7 +3,7 @@ import type { ApiContainer } from "../../control/types.js";
 import { Client, resource } from "../client.js";
 import { become, enterContainer, requireTerminal, settleStdin } from "../container.js";
 import { CliError } from "../errors.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Runs COMMAND in the namespaces of a running container. Returns only by throwing. */
 export async function run({ args, flags, host }: Invocation): Promise<never> {

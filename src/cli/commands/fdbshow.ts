@@ -3,7 +3,7 @@ import type { ApiStation } from "../../control/view.js";
 import { Client } from "../client.js";
 import { type ListLayout, type ListRow, printList } from "../list.js";
 import { printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 const LAYOUT: ListLayout = {
 	headers: {

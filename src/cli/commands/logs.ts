@@ -5,7 +5,7 @@ import { Client, resource } from "../client.js";
 import { CliError } from "../errors.js";
 import { logDirectory, logFile } from "../logs.js";
 import { print } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Prints what a container that was started with -d has written to standard output and standard error. */
 export async function run({ args, host }: Invocation): Promise<number> {

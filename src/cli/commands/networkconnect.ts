@@ -2,7 +2,7 @@
 import type { ConnectBody } from "../../control/schema.js";
 import { Client, resource } from "../client.js";
 import { checkAddresses } from "../endpointflags.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Gives a container, or a namespace named by `netns:PATH` or `pid:N`, an interface on a network. Silent. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {

@@ -4,7 +4,7 @@ import { Client } from "../client.js";
 import type { Flags } from "../flags.js";
 import { printError, printLine } from "../output.js";
 import { matchSubnets } from "../subnets.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Creates a network and prints its id. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {

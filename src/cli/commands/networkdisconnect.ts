@@ -1,7 +1,7 @@
 /** `vlane network disconnect`. */
 import type { DisconnectBody } from "../../control/schema.js";
 import { Client, resource } from "../client.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Takes a container's or namespace's interface on a network away. Silent. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {

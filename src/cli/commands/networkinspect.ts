@@ -3,7 +3,7 @@ import type { ApiNetwork } from "../../control/types.js";
 import { Client, DaemonError, resource } from "../client.js";
 import { EXIT_FAILED } from "../errors.js";
 import { printError, printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 import { Template } from "../template.js";
 
 /** Prints a JSON array of the networks that were found, or the template once for each. */

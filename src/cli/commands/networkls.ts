@@ -4,7 +4,7 @@ import { Client } from "../client.js";
 import { cutPair } from "../flags.js";
 import { applyFilters, type ListLayout, type ListRow, printList, shortId } from "../list.js";
 import { compareNatural } from "../natural.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 import { goTime } from "../time.js";
 
 const LAYOUT: ListLayout = {

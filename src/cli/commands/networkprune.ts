@@ -4,7 +4,7 @@ import { Client } from "../client.js";
 import { CliError } from "../errors.js";
 import { cutPair, type Flags } from "../flags.js";
 import { print, printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Removes the networks that nothing is connected to, after asking. */
 export async function run({ flags, host }: Invocation): Promise<number> {

@@ -1,7 +1,7 @@
 /** `vlane network rm`. */
 import { Client, DaemonError, resource } from "../client.js";
 import { forEachArgument } from "../each.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 const NOT_FOUND = 404;
 

@@ -2,7 +2,7 @@
 import type { ApiContainer } from "../../control/types.js";
 import { Client } from "../client.js";
 import { applyFilters, type ListLayout, type ListRow, printList, shortId } from "../list.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 import { goTime, humanDuration } from "../time.js";
 
 const LAYOUT: ListLayout = {

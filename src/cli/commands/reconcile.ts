@@ -2,7 +2,7 @@
 import { Client } from "../client.js";
 import { EXIT_FAILED } from "../errors.js";
 import { printError, printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Prints what was repaired, and on standard error what could not be. */
 export async function run({ host }: Invocation): Promise<number> {

@@ -2,7 +2,7 @@
 import { Client, resource } from "../client.js";
 import { forEachArgument } from "../each.js";
 import { sweepLogs } from "../logs.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Removes containers; prints each name as it was given. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {

@@ -16,7 +16,7 @@ import { sweepLogs } from "../logs.js";
 import { printLine } from "../output.js";
 import { namesOf } from "../runnames.js";
 import { networksOf } from "../runnetworks.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Length of the host name that a container gets from its id, as with docker. */
 const HOSTNAME_DIGITS = 12;

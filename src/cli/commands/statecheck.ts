@@ -2,7 +2,7 @@
 import { checkState } from "../../control/stateexport.js";
 import { EXIT_FAILED } from "../errors.js";
 import { printLine } from "../output.js";
-import { DEFAULT_STATE_DIR, type Invocation } from "../table.js";
+import { DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
 
 /** Prints what is wrong with the state directory's records, one line each. */
 export async function run({ flags }: Invocation): Promise<number> {

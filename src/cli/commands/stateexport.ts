@@ -1,7 +1,7 @@
 /** `vlane state export`. */
 import { exportState } from "../../control/stateexport.js";
 import { print } from "../output.js";
-import { DEFAULT_STATE_DIR, type Invocation } from "../table.js";
+import { DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
 
 /** Prints the state directory's records as JSON, also while a daemon uses them. */
 export async function run({ flags }: Invocation): Promise<number> {

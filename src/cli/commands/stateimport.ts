@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { importState } from "../../control/stateexport.js";
 import { CliError } from "../errors.js";
 import { printLine } from "../output.js";
-import { DEFAULT_STATE_DIR, type Invocation } from "../table.js";
+import { DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
 
 /** Fills a state directory that no daemon uses. */
 export async function run({ args: [file = ""], flags }: Invocation): Promise<number> {

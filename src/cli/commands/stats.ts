@@ -3,7 +3,7 @@ import type { ApiPort, ApiStats } from "../../control/view.js";
 import { Client } from "../client.js";
 import { CliError } from "../errors.js";
 import { print, printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 import { alignTabs } from "../tabwriter.js";
 import { Template } from "../template.js";
 

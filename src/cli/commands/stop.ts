@@ -3,7 +3,7 @@ import type { StopContainerBody } from "../../control/schema.js";
 import { Client, resource } from "../client.js";
 import { forEachArgument } from "../each.js";
 import { UsageError } from "../errors.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Stops containers; prints each name as it was given. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {

@@ -3,7 +3,7 @@ import type { ApiPort, ApiStats } from "../../control/view.js";
 import { Client } from "../client.js";
 import { UsageError } from "../errors.js";
 import { print } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 import { alignTabs } from "../tabwriter.js";
 
 const HEADERS = ["NAME", "KIND", "RX BIT/S", "RX FRAMES/S", "TX BIT/S", "TX FRAMES/S", "DROPS/S", ""];

@@ -3,7 +3,7 @@ import { Client } from "../client.js";
 import { declarationOf } from "../declare/arguments.js";
 import { planSteps, readPresent, takeSteps } from "../declare/converge.js";
 import { printLine } from "../output.js";
-import type { Invocation } from "../table.js";
+import type { Invocation } from "../table/spec.js";
 
 /** Makes what the file declares, changes what differs, removes what it no longer names; prints each change. */
 export async function run({ flags, host }: Invocation): Promise<number> {
