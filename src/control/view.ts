@@ -2,7 +2,7 @@
  * The switch as people look at it: its ports, stations and counters, with the names of networks and parents. Reads
  * memory and records only; nothing here waits or changes anything.
  */
-import type { Counters } from "../core/counters.js";
+import type { CounterReader } from "../core/counters.js";
 import type { PortStats } from "../host/types.js";
 import type { Fabric } from "./fabric.js";
 import { vlanText } from "./parent.js";
@@ -11,6 +11,8 @@ import type { EndpointRecord } from "./types.js";
 
 /** One port of the switch. Counters begin when it is added; they are the switch's: `rx` came in through the port. */
 export interface ApiPort extends PortStats {
+	/** The thread that moves its frames, from 1. */
+	worker: number;
 	/**
 	 * Frames from the wire that are for nobody here, by reason: other VLANs (`vlan`), other stations (`unknown`). Uplinks
 	 * only, whose `drops` do not have them.
@@ -50,6 +52,8 @@ export interface ApiStats {
 	uptimeSeconds: number;
 	/** `io_uring` or `poll`. */
 	datapath: string;
+	/** Threads that move frames. */
+	workers: number;
 	/** Batches forwarded, and how many of them had `min` to `max` frames. */
 	batches: number;
 	batchSizes: { min: number; max: number; batches: number }[];
@@ -62,8 +66,11 @@ const FILTERS = ["vlan", "unknown"];
 /** What the view reads. */
 export interface Viewed {
 	fabric: Fabric;
-	counters: Counters;
+	counters: CounterReader;
 	ring: string;
+	workers: number;
+	/** The worker, from 1, that moves a port's frames. */
+	workerOf(port: number): number;
 	stats(): PortStats[];
 }
 
@@ -75,7 +82,10 @@ export class View {
 	/** All ports, by their numbers. */
 	ports(): ApiPort[] {
 		const places = this.#places();
-		const found = this.viewed.stats().map((stats) => ({ ...split(stats), ...(places.get(stats.port) ?? NOWHERE) }));
+		const found = this.viewed.stats().map((stats) => {
+			const worker = this.viewed.workerOf(stats.port);
+			return { ...split(stats), ...(places.get(stats.port) ?? NOWHERE), worker };
+		});
 		return found.sort((left, right) => left.port - right.port);
 	}
 
@@ -85,11 +95,12 @@ export class View {
 	}
 
 	stats(): ApiStats {
-		const { counters, ring } = this.viewed;
+		const { counters, ring, workers } = this.viewed;
 		return {
 			time: new Date().toISOString(),
 			uptimeSeconds: Math.floor(process.uptime()),
 			datapath: ring,
+			workers,
 			batches: counters.batches(),
 			batchSizes: counters
 				.batchSizes()

@@ -16,6 +16,9 @@ export interface RingFrame {
 	bytes: Uint8Array;
 }
 
+/** The reader's end of one ring, or of several. */
+export type CaptureReader = Omit<CaptureRing, "follow">;
+
 /** The reader's end of the ring. */
 export class CaptureRing {
 	#u8: Uint8Array;

@@ -53,6 +53,9 @@ export interface IpEntry {
 	isLearned: boolean;
 }
 
+/** What there is to read, of one core or of several. */
+export type CounterReader = Omit<Counters, "follow">;
+
 export class Counters {
 	#view: DataView;
 

@@ -48,6 +48,8 @@ export interface DaemonOptions {
 	logLevel: string;
 	/** Put neighbouring frames of a flow together before they leave. */
 	coalesce: boolean;
+	/** Threads that move frames. */
+	workers: number;
 	/** Where Docker looks for drivers, or `none`. Absent: its usual place, unless that can not be used. */
 	dockerPluginDir?: string;
 	/** `ADDRESS:PORT`. Absent: there is none. */
@@ -94,8 +96,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		closers.push(() => poller.close());
 		const mover = await LiveMover.start({
 			coalesce: options.coalesce,
+			workers: options.workers,
 			onFatal: (error) => stopped.fail(error),
-			onRevived: (error) => log.error("the datapath has died and was started again", { error: error.message }),
+			onRevived: ({ message: error }, worker) =>
+				log.error("the datapath has died and was started again", options.workers > 1 ? { worker, error } : { error }),
 		});
 		const datapath = new Switch(mover, {
 			onPortError: (port, errnoName) => void background.run(() => reconciler.port(port, errnoName)),
@@ -127,9 +131,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const driver = new Driver(context, networks, endpoints);
 		const addresses = new IpamDriver(new Leases(context));
 		const served: Served = {};
-		const info = describe(datapath, stateDir, served);
-		const { counters } = mover.datapath;
-		const view = new View({ fabric, counters, ring: datapath.ring, stats: () => datapath.stats() });
+		const { counters, workers } = mover.datapath;
+		const info = describe(datapath, workers, stateDir, served);
+		const view = new View({
+			...{ fabric, counters, workers, ring: datapath.ring, stats: () => datapath.stats() },
+			workerOf: (port) => mover.datapath.workerOf(port),
+		});
 		const cni = cniCalls(new Attachments(context, networks, endpoints), queue);
 		const hub = new Hub(mover.datapath);
 		const application = `vlane ${readVersion()}`;
@@ -163,7 +170,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 			log.info("serving metrics", { where: metrics.where });
 		}
 		closers.push(() => hub.close());
-		log.info("serving", { pid: process.pid, datapath: datapath.ring, state: stateDir });
+		log.info("serving", { pid: process.pid, datapath: datapath.ring, workers, state: stateDir });
 		// At every log level: whoever starts the daemon waits for this line.
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
 		const signal = await stopped.promise;
@@ -257,7 +264,7 @@ function readVersion(): string {
 	return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
-function describe(datapath: Switch, stateDir: string, served: Served): () => object {
+function describe(datapath: Switch, workers: number, stateDir: string, served: Served): () => object {
 	const version = readVersion();
 	return () => ({
 		Version: version,
@@ -265,6 +272,7 @@ function describe(datapath: Switch, stateDir: string, served: Served): () => obj
 		Pid: process.pid,
 		Uptime: Math.floor(process.uptime()),
 		Datapath: datapath.ring,
+		Workers: workers,
 		StateDir: stateDir,
 		Dashboard: served.dashboard,
 	});

@@ -1,14 +1,14 @@
 /**
- * The main thread's handle of the datapath: starts the worker, sends it changes, reads counters out of the shared
- * memory. A worker that dies is replaced: the descriptors are the process's, so they outlive it, and what was made of
- * them is remembered here.
+ * The main thread's handle of one datapath thread: starts the worker, sends it changes, reads counters out of the
+ * shared memory (src/host/shards.ts puts several together). A worker that dies is replaced: the descriptors are the
+ * process's, so they outlive it, and what was made of them is remembered here.
  *
  * A thread that is blocked in the kernel can not be ended from JavaScript: `process.exit` would hang. So the control
  * eventfd is written before the process exits, whichever way it does.
  */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
-import { CaptureRing } from "../core/capturering.js";
-import { Counters } from "../core/counters.js";
+import { type CaptureReader, CaptureRing } from "../core/capturering.js";
+import { type CounterReader, Counters } from "../core/counters.js";
 import { compileCore, createMemory, DAEMON_LIMITS } from "../core/engine.js";
 import { errnoName } from "../sys/errno.js";
 import { close, EFD_CLOEXEC, eventfd, write } from "../sys/libc.js";
@@ -31,21 +31,37 @@ export interface DatapathOptions {
 export interface RunningDatapath extends Datapath {
 	readonly ring: RingKind;
 	/** Counters of the whole switch, and its tables; any thread may read them. */
-	readonly counters: Counters;
+	readonly counters: CounterReader;
 	/** What captures are made of. Whoever reads it is its only reader. */
-	readonly capture: CaptureRing;
+	readonly capture: CaptureReader;
 	/** Another number whenever ports have come or gone, or a new thread has taken over. */
 	readonly generation: number;
 }
 
 /**
- * Starts the datapath's thread.
+ * Starts one thread of the datapath.
+ * @param module of `compileCore`
  * @throws SysError when `mode` is "io_uring" and the kernel has none.
  */
-export async function startDatapath(options: DatapathOptions = {}): Promise<RunningDatapath> {
-	const datapath = new WorkerDatapath(options);
-	await datapath.ready;
-	return datapath;
+export async function startDatapath(
+	options: DatapathOptions = {},
+	module: WebAssembly.Module = compileCore(),
+): Promise<RunningDatapath> {
+	const datapath = new WorkerDatapath(options, module);
+	try {
+		await datapath.ready;
+		return datapath;
+	} catch (error) {
+		await datapath.close();
+		throw error;
+	}
+}
+
+/** Those whose threads have to be let out of the kernel before the process can end. */
+const running = new Set<WorkerDatapath>();
+
+function letGo(): void {
+	for (const datapath of running) datapath.letGo();
 }
 
 interface Pending {
@@ -78,13 +94,12 @@ class WorkerDatapath implements RunningDatapath {
 	readonly counters: Counters;
 	readonly capture: CaptureRing;
 	readonly #options: DatapathOptions;
-	readonly #module = compileCore();
+	readonly #module: WebAssembly.Module;
 	readonly #stop = new Int32Array(new SharedArrayBuffer(4));
 	readonly #pending = new Map<number, Pending>();
 	/** What there is, in the order in which it was made. */
 	readonly #fixtures = new Map<string, Fixture>();
 	readonly #listeners: ((port: number, errnoName: string) => void)[] = [];
-	readonly #onExit = () => this.#kick(1);
 	readonly #gone: Promise<void>;
 	#running: Running;
 	#settled: { resolve(): void; reject(error: Error): void } = { resolve() {}, reject() {} };
@@ -95,8 +110,9 @@ class WorkerDatapath implements RunningDatapath {
 	#nextId = 1;
 	#dead: Error | undefined;
 
-	constructor(options: DatapathOptions) {
+	constructor(options: DatapathOptions, module: WebAssembly.Module) {
 		this.#options = options;
+		this.#module = module;
 		const memory = createMemory(this.#module, DAEMON_LIMITS);
 		this.counters = new Counters(memory);
 		this.capture = new CaptureRing(memory);
@@ -107,7 +123,8 @@ class WorkerDatapath implements RunningDatapath {
 			this.#end = resolve;
 		});
 		this.#running = this.#start(memory);
-		process.on("exit", this.#onExit);
+		if (running.size === 0) process.on("exit", letGo);
+		running.add(this);
 	}
 
 	#start(memory: WebAssembly.Memory, previous?: WebAssembly.Memory): Running {
@@ -175,6 +192,11 @@ class WorkerDatapath implements RunningDatapath {
 		this.#end();
 		this.#settled.reject(error);
 		this.#options.onFatal?.(error);
+	}
+
+	/** Tells the thread to end, without waiting for it. */
+	letGo(): void {
+		this.#kick(1);
 	}
 
 	#kick(stop: 0 | 1): void {
@@ -287,7 +309,8 @@ class WorkerDatapath implements RunningDatapath {
 	}
 
 	async close(): Promise<void> {
-		process.off("exit", this.#onExit);
+		running.delete(this);
+		if (running.size === 0) process.off("exit", letGo);
 		this.#kick(1);
 		await this.#gone;
 		this.#fail(new Error("closed"));

@@ -6,6 +6,9 @@
  * the forwarding database is keyed by (fid, MAC). A *port* is one file descriptor that frames come from and go to.
  */
 
+/** Threads that move frames, at most: more than any machine needs for what one host's containers send. */
+export const WORKERS_MAX = 64;
+
 /** One VLAN tag of an encapsulation, outermost first. `tpid` is 0x8100 (802.1Q) or 0x88a8 (802.1ad); `vid` 1..4094. */
 export interface VlanTag {
 	tpid: number;

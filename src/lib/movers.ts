@@ -3,9 +3,9 @@
  * Everything else is the datapath's, live and offline alike.
  */
 import * as abi from "../../assembly/abi.js";
-import { type RunningDatapath, startDatapath } from "../host/datapath.js";
 import { BATCH_FRAMES_MAX, OfflineDatapath } from "../host/offline.js";
 import type { RingKind } from "../host/ring.js";
+import { type Shards, startShards } from "../host/shards.js";
 import type { Datapath, PortSpec, SegmentSpec } from "../host/types.js";
 import type { CapturedFrame } from "../pcap/format.js";
 import { close } from "../sys/libc.js";
@@ -114,20 +114,20 @@ export class OfflineMover implements Mover {
 	}
 }
 
-/** Forwards in a thread of its own; this program's ports are pairs of sockets. */
+/** Forwards in threads of its own; this program's ports are pairs of sockets. */
 export class LiveMover implements Mover {
 	readonly #poller = new FdPoller();
 	readonly #channels = new Map<number, Channel>();
 
-	private constructor(readonly datapath: RunningDatapath) {}
+	private constructor(readonly datapath: Shards) {}
 
 	get ring(): RingKind {
 		return this.datapath.ring;
 	}
 
-	/** @throws SysError when the ring that is asked for is not there */
-	static async start({ ring, coalesce, onFatal, onRevived }: SwitchOptions): Promise<LiveMover> {
-		return new LiveMover(await startDatapath({ mode: ring, coalesce, onFatal, onRevived }));
+	/** @throws SysError when the ring that is asked for is not there; RangeError when `workers` is out of bounds */
+	static async start({ ring, coalesce, workers, onFatal, onRevived }: SwitchOptions): Promise<LiveMover> {
+		return new LiveMover(await startShards({ mode: ring, coalesce, workers, onFatal, onRevived }));
 	}
 
 	async addPort(spec: PortSpec, sink: Sink): Promise<number> {

@@ -18,9 +18,14 @@ export interface SwitchOptions {
 	 * Default true.
 	 */
 	coalesce?: boolean;
-	/** Live: called when an error has ended the thread, and another one goes on with its ports and counters. */
-	onRevived?: (error: Error) => void;
-	/** Live: called once when the thread dies again and again. Nothing is forwarded any more. */
+	/**
+	 * Live: threads that move frames, 1 to 64. An uplink with all its segments is on one of them, as is a segment
+	 * without uplink; each new one goes to the thread that has the fewest. Default 1.
+	 */
+	workers?: number;
+	/** Live: called when an error has ended thread `worker` (from 1); another one goes on with its ports and counters. */
+	onRevived?: (error: Error, worker: number) => void;
+	/** Live: called once when a thread dies again and again. Its ports forward nothing any more. */
 	onFatal?: (error: Error) => void;
 	/** Live: called when a port's device or namespace is gone; `errnoName` is like `EBADFD`. The port is still there. */
 	onPortError?: (port: Port, errnoName: string) => void;

@@ -18,7 +18,7 @@ const RUN_FRAMES = 64;
 
 /**
  * Makes a switch without ports.
- * @throws SysError when `ring` asks for io_uring and the kernel has none
+ * @throws SysError when `ring` asks for io_uring and the kernel has none; RangeError when `workers` is out of bounds
  */
 export async function createSwitch(options: SwitchOptions = {}): Promise<Switch> {
 	return new Switch(options.offline ? new OfflineMover() : await LiveMover.start(options), options);

@@ -45,6 +45,7 @@ export class Metrics {
 		const build = new Gauge({ ...info, labelNames: ["version", "datapath"] });
 		build.set({ version, datapath: view.viewed.ring }, 1);
 		gauge("start_time_seconds", "When the daemon was started, since 1970.", () => Date.now() / 1000 - process.uptime());
+		gauge("workers", "Threads that move frames.", () => view.viewed.workers);
 		gauge("networks", "Networks.", networks);
 		gauge("containers", "Running containers.", containers);
 		gauge("fdb_entries", "Stations in the forwarding database.", () => view.viewed.counters.fdb().length);

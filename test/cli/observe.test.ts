@@ -13,7 +13,7 @@ const ZERO = {
 
 const PORTS: ApiPort[] = [
 	{
-		...{ port: 1, name: "eth0", kind: "uplink", ...ZERO, rxFrames: 1, rxBytes: 60 },
+		...{ port: 1, worker: 1, name: "eth0", kind: "uplink", ...ZERO, rxFrames: 1, rxBytes: 60 },
 		...{ drops: { runt: 2, giant: 1 }, filtered: { vlan: 5, unknown: 3 } },
 		...{
 			networks: ["pub_net", "v50"],
@@ -25,6 +25,7 @@ const PORTS: ApiPort[] = [
 		},
 	},
 	{
+		worker: 2,
 		...{ port: 2, name: "v50/web", kind: "endpoint", ...ZERO, rxFrames: 7, rxBytes: 700, txFrames: 9, txBytes: 900 },
 		...{ rxOffloads: 4, networks: ["v50"], parent: "eth0.20.50", vlans: ["20 (802.1ad)", "50"] },
 		...{ mac: "02:00:00:00:00:02", mtuBytes: 1492, carrier: false },
@@ -35,6 +36,7 @@ const STATS: ApiStats = {
 	time: "2026-01-02T03:04:05.678Z",
 	uptimeSeconds: 65,
 	datapath: "io_uring",
+	workers: 1,
 	batches: 4,
 	batchSizes: [
 		{ min: 1, max: 1, batches: 3 },
@@ -69,12 +71,13 @@ Observe("ports: a table, as JSON, by a template", async () => {
 		assert.equal(await vlane(["ports"], { host }), { status: 0, stdout, stderr: "" });
 		const json = await vlane(["ports", "--json"], { host });
 		assert.equal(json, { status: 0, stdout: `${JSON.stringify(PORTS, undefined, 4)}\n`, stderr: "" });
-		const format = "{{.Name}} {{.Parent}} {{.Vlans}} {{.MAC}} {{.MTU}} {{.Carrier}} {{.Networks}} {{.RxOffloads}}";
+		const format =
+			"{{.Name}} {{.Parent}} {{.Vlans}} {{.MAC}} {{.MTU}} {{.Carrier}} {{.Networks}} {{.RxOffloads}} {{.Worker}}";
 		assert.equal(await vlane(["ports", "--format", format], { host }), {
 			status: 0,
 			stdout:
-				"eth0 eth0  02:00:00:00:00:01 1500 true pub_net,v50 0\n" +
-				"v50/web eth0.20.50 20 (802.1ad),50 02:00:00:00:00:02 1492 false v50 4\n",
+				"eth0 eth0  02:00:00:00:00:01 1500 true pub_net,v50 0 1\n" +
+				"v50/web eth0.20.50 20 (802.1ad),50 02:00:00:00:00:02 1492 false v50 4 2\n",
 			stderr: "",
 		});
 		const rows = await vlane(["ports", "--format", "json"], { host });
@@ -82,7 +85,7 @@ Observe("ports: a table, as JSON, by a template", async () => {
 			rows.stdout.split("\n")[1],
 			'{"Carrier":"false","Drops":"0","Filtered":"0","Kind":"endpoint","MAC":"02:00:00:00:00:02","MTU":"1492",' +
 				'"Name":"v50/web","Networks":"v50","Parent":"eth0.20.50","Port":"2","RxBytes":"700","RxFrames":"7",' +
-				'"RxOffloads":"4","TxBytes":"900","TxFrames":"9","Vlans":"20 (802.1ad),50"}',
+				'"RxOffloads":"4","TxBytes":"900","TxFrames":"9","Vlans":"20 (802.1ad),50","Worker":"2"}',
 		);
 	});
 });
@@ -103,6 +106,10 @@ Observe("stats of the switch and of a port", async () => {
 			"",
 		].join("\n");
 		assert.equal(await vlane(["stats"], { host }), { status: 0, stdout: whole, stderr: "" });
+		await withDaemon({ "GET /stats": [200, { ...STATS, workers: 3 }] }, async (busy) => {
+			const { stdout } = await vlane(["stats"], busy);
+			assert.match(stdout, /^Datapath: +io_uring, 3 workers$/m);
+		});
 		const ports = [
 			"Port:          v50/web (2, endpoint)",
 			"Networks:      v50",

@@ -161,6 +161,16 @@ const TABLE: [args: string[], message: string, path: string, status?: number][] 
 		'invalid argument "loud" for "--log-level" flag: expected debug|info|warn|error',
 		"vlane daemon",
 	],
+	...["0", "-1", "65"].map((number): [string[], string, string] => [
+		["daemon", "--workers", number],
+		`invalid argument "${number}" for "--workers" flag: expected 1 to 64`,
+		"vlane daemon",
+	]),
+	...["1.5", "two", ""].map((number): [string[], string, string] => [
+		["daemon", "--workers", number],
+		`invalid argument "${number}" for "--workers" flag: expected a whole number`,
+		"vlane daemon",
+	]),
 	// run and exec: 125, so that the exit codes of COMMAND can be told apart
 	[["run"], "vlane: 'vlane run' requires at least 1 argument", "vlane run", 125],
 	[["run", "--bogus", "true"], "unknown flag: --bogus", "vlane run", 125],

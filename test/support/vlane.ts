@@ -9,6 +9,9 @@ import type { Namespace, Ran, RunOptions, Started } from "./netns.js";
 /** The command that users type; relative to dist/test/support, so that a build in another directory tests itself. */
 export const MAIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
 const READY = /vlane daemon ready on/;
+/** Every daemon of the tests has so many workers; absent: the default. */
+const { VLANE_TEST_WORKERS } = process.env;
+const WORKERS = VLANE_TEST_WORKERS ? ["--workers", VLANE_TEST_WORKERS] : [];
 
 export interface Vlane {
 	/** Directory of the state and the socket; gone after the test. */
@@ -57,7 +60,7 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 		run: (argv, options) => host.run(command(argv), { ...options, env: { ...env, ...options.env } }),
 		start: (...argv) => host.start(command(argv), { env }),
 		async startDaemon(...argv) {
-			daemon = host.start(command(["daemon", ...where, ...argv]));
+			daemon = host.start(command(["daemon", ...where, ...WORKERS, ...argv]));
 			await daemon.waitFor(READY);
 		},
 		async stopDaemon(signal = "SIGTERM") {

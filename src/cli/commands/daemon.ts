@@ -1,5 +1,6 @@
 /** `vlane daemon`. */
 import { LOG_LEVELS } from "../../control/log.js";
+import { WORKERS_MAX } from "../../host/types.js";
 import { UsageError } from "../errors.js";
 import { DEFAULT_SOCKET, DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
 
@@ -13,12 +14,17 @@ export async function run({ flags }: Invocation): Promise<number> {
 	if (coalesce !== "on" && coalesce !== "off") {
 		throw new UsageError(`invalid argument "${coalesce}" for "--coalesce" flag: expected on|off`);
 	}
+	const workers = flags.int("workers") ?? 1;
+	if (workers < 1 || workers > WORKERS_MAX) {
+		throw new UsageError(`invalid argument "${workers}" for "--workers" flag: expected 1 to ${WORKERS_MAX}`);
+	}
 	const { runDaemon } = await import("../../daemon/main.js");
 	await runDaemon({
 		stateDir: flags.string("state-dir") ?? DEFAULT_STATE_DIR,
 		socket: flags.string("socket") ?? DEFAULT_SOCKET,
 		logLevel,
 		coalesce: coalesce === "on",
+		workers,
 		dockerPluginDir: flags.string("docker-plugin-dir"),
 		dashboard: flags.string("dashboard"),
 		dashboardRemote: flags.bool("dashboard-remote"),

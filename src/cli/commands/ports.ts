@@ -23,6 +23,7 @@ const LAYOUT: ListLayout = {
 		TxBytes: "TX BYTES",
 		TxFrames: "TX FRAMES",
 		Vlans: "VLANS",
+		Worker: "WORKER",
 	},
 	table:
 		"{{.Port}}\t{{.Name}}\t{{.Kind}}\t{{.RxFrames}}\t{{.RxBytes}}\t{{.TxFrames}}\t{{.TxBytes}}\t{{.Drops}}\t{{.Filtered}}",
@@ -54,6 +55,7 @@ function rowOf(port: ApiPort): ListRow {
 		TxBytes: String(port.txBytes),
 		TxFrames: String(port.txFrames),
 		Vlans: port.vlans.join(","),
+		Worker: String(port.worker),
 	};
 }
 

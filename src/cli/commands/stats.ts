@@ -30,14 +30,14 @@ function findPort(ports: ApiPort[], reference: string): ApiPort {
 	return found;
 }
 
-function switchLines({ uptimeSeconds, datapath, batches, batchSizes, ports }: ApiStats): string {
+function switchLines({ uptimeSeconds, datapath, workers, batches, batchSizes, ports }: ApiStats): string {
 	const frames = sum(ports.map(({ rxFrames }) => rxFrames));
 	const sizes = batchSizes
 		.filter(({ batches: count }) => count > 0)
 		.map(({ min, max, batches: count }) => `${min === max ? min : `${min}-${max}`} ${count}`);
 	const rows = [
 		["Uptime", `${uptimeSeconds} s`],
-		["Datapath", datapath],
+		["Datapath", workers === 1 ? datapath : `${datapath}, ${workers} workers`],
 		["Ports", String(ports.length)],
 		["Received", `${frames} frames, ${sum(ports.map(({ rxBytes }) => rxBytes))} bytes`],
 		["Sent", `${sum(ports.map(({ txFrames }) => txFrames))} frames, ${sum(ports.map(({ txBytes }) => txBytes))} bytes`],

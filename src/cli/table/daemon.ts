@@ -33,6 +33,12 @@ export const DAEMON_COMMANDS: CommandSpec[] = [
 			},
 			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
 			STATE_DIR,
+			{
+				name: "workers",
+				type: "int",
+				metavar: "number",
+				help: "Threads that move frames, 1 to 64; each has some of the parents and isolated networks (default 1)",
+			},
 		],
 		load: () => import("../commands/daemon.js"),
 	},
