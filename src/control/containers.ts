@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { isErrno } from "../sys/errno.js";
 import { close, kill } from "../sys/libc.js";
 import { netnsId, openNetns } from "../sys/netns.js";
+import { withCapability } from "../sys/privileges.js";
 import type { Context } from "./context.js";
 import { type Endpoints, wishOf } from "./endpoints.js";
 import { VlaneError } from "./errors.js";
@@ -239,7 +240,7 @@ export class Containers {
 			const pid = Number(entry);
 			if (!Number.isInteger(pid)) continue;
 			try {
-				if (netnsId(`/proc/${pid}/ns/net`) === netns) kill(pid, SIGKILL);
+				if (netnsId(`/proc/${pid}/ns/net`) === netns) this.#kill(pid, SIGKILL);
 			} catch {
 				// It ended between the look and the signal.
 			}
@@ -250,10 +251,15 @@ export class Containers {
 	#signal(pid: number, pidStart: string, signal: number): void {
 		if (processStart(pid) !== pidStart) return;
 		try {
-			kill(pid, signal);
+			this.#kill(pid, signal);
 		} catch (error) {
 			if (!isErrno(error, "ESRCH")) throw error;
 		}
+	}
+
+	/** What runs in a container may have become another user. */
+	#kill(pid: number, signal: number): void {
+		withCapability("CAP_KILL", () => kill(pid, signal));
 	}
 }
 

@@ -31,6 +31,7 @@ import { Metrics } from "../metrics/metrics.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
+import { rest } from "../sys/privileges.js";
 import { routes } from "./api.js";
 import { Background } from "./background.js";
 import { dashboardToken, serveDashboard } from "./dashboard.js";
@@ -38,13 +39,15 @@ import { parseListenAddress } from "./listenaddress.js";
 import { createLog } from "./log.js";
 import { parseMetricsPlace, serveMetrics } from "./metrics.js";
 import { servePlugin } from "./pluginserver.js";
-import { checkCapabilities, checkTun } from "./preflight.js";
+import { checkCapabilities, checkTun, RESTING_CAPABILITIES } from "./preflight.js";
 import { prepareSocket, serve } from "./server.js";
 
 export interface DaemonOptions {
 	stateDir: string;
 	/** Path of the API's unix socket. */
 	socket: string;
+	/** Who may write to it besides its owner: a group that this process is in. Absent: nobody. */
+	socketGid?: number;
 	logLevel: string;
 	/** Put neighbouring frames of a flow together before they leave. */
 	coalesce: boolean;
@@ -83,6 +86,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 	const metricsPlace =
 		options.metrics === undefined ? undefined : parseMetricsPlace(options.metrics, options.metricsRemote ?? false);
 	checkCapabilities();
+	rest(RESTING_CAPABILITIES);
 	checkTun();
 	await prepareSocket(socket);
 
@@ -142,7 +146,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 		const application = `vlane ${readVersion()}`;
 		const services = { networks, endpoints, containers, reconciler, queue, cni, info, view, hub, application };
 		const table = routes(services);
-		const server = await serve(socket, table, log);
+		const server = await serve(socket, table, log, options.socketGid);
 		closers.push(async () => {
 			await closeServer(server);
 			// A change that is under way is finished: what is half done can not be handed to the next daemon.

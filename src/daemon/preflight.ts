@@ -1,18 +1,26 @@
 /** What the daemon needs of the host, checked before anything is made: one clear error instead of a late one. */
-import { closeSync, lstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, lstatSync, openSync } from "node:fs";
 import { createConnection } from "node:net";
 import { VlaneError } from "../control/errors.js";
+import { type Capability, missingCapabilities } from "../sys/privileges.js";
 
-/** Bits of CapEff (include/uapi/linux/capability.h). SYS_ADMIN is what setns(2) into containers takes. */
-const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_NET_RAW: 13n, CAP_SYS_ADMIN: 21n };
+/** In effect all the time: interfaces, addresses, raw sockets. */
+export const RESTING_CAPABILITIES: readonly Capability[] = ["CAP_NET_ADMIN", "CAP_NET_RAW"];
+
+/** setns(2) into containers takes it, on the way in and out (src/sys/netns.ts). */
+const NEEDED_CAPABILITIES: readonly Capability[] = [...RESTING_CAPABILITIES, "CAP_SYS_ADMIN"];
+
+/**
+ * All that the daemon ever has. To look at /proc/PID/ns/net takes CAP_SYS_PTRACE, to end processes of other users in a
+ * container CAP_KILL; without these it runs, for what needs neither.
+ */
+export const DAEMON_CAPABILITIES: readonly Capability[] = [...NEEDED_CAPABILITIES, "CAP_SYS_PTRACE", "CAP_KILL"];
 
 const TUN_DEVICE = "/dev/net/tun";
 
 /** @throws VlaneError forbidden: capabilities that are missing */
 export function checkCapabilities(): void {
-	const [, hex = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];
-	const effective = BigInt(`0x${hex}`);
-	const missing = Object.entries(CAPABILITIES).flatMap(([name, bit]) => ((effective >> bit) & 1n ? [] : [name]));
+	const missing = missingCapabilities(NEEDED_CAPABILITIES);
 	if (missing.length > 0) {
 		throw new VlaneError(
 			"forbidden",

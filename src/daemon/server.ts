@@ -1,5 +1,5 @@
 /** HTTP on the unix socket: finds the operation, reads the body, and turns every error into `{"message": "..."}`. */
-import { mkdirSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { dirname } from "node:path";
 import { httpStatus, VlaneError } from "../control/errors.js";
@@ -37,11 +37,26 @@ export async function prepareSocket(path: string): Promise<void> {
 	}
 }
 
-/** Starts to answer the API's requests. @throws VlaneError internal */
-export async function serve(path: string, routes: Route[], log: Log): Promise<Server> {
+/**
+ * Starts to answer the API's requests.
+ * @param gid a group that may write to the socket, too
+ * @throws VlaneError internal
+ */
+export async function serve(path: string, routes: Route[], log: Log, gid?: number): Promise<Server> {
 	const server = createServer((request, response) => void answer(request, response, routes, log));
 	await listen(server, path);
+	if (gid !== undefined) openTo(path, gid);
 	return server;
+}
+
+/** The owner of a file may give it to a group that they are in. @throws VlaneError internal */
+function openTo(path: string, gid: number): void {
+	try {
+		chownSync(path, -1, gid);
+		chmodSync(path, 0o660);
+	} catch (error) {
+		throw new VlaneError("internal", `cannot give socket ${path} to group ${gid}: ${messageOf(error)}`);
+	}
 }
 
 /**

@@ -11,6 +11,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import * as abi from "../../assembly/abi.js";
 import { DAEMON_LIMITS, Engine } from "../core/engine.js";
 import { close } from "../sys/libc.js";
+import { renounce, rest } from "../sys/privileges.js";
 import { coalescible } from "./offloads.js";
 import type { Reply, Request, WorkerSetup } from "./protocol.js";
 import { revive } from "./revive.js";
@@ -35,7 +36,11 @@ class Loop {
 		this.#setup = setup;
 		this.#engine = new Engine(setup.module, setup.memory, DAEMON_LIMITS);
 		this.#tables = new Tables(this.#engine.core, setup.coalesce ? coalescible() : 0);
+		// A kernel may allow io_uring to administrators only (kernel.io_uring_disabled=1).
+		rest(["CAP_SYS_ADMIN"]);
 		this.#ring = openRing(this.#engine, setup.mode);
+		// What reads frames gets descriptors that others have opened, and needs no capability.
+		renounce();
 		this.#ring.setFile(CONTROL_FILE, setup.eventFd);
 		this.#engine.core.controlArm();
 		if (setup.revive) this.#revive(setup.revive);

@@ -126,6 +126,9 @@ const c = {
 	execvp: lib.func("execvp", "int", ["str", "str *"]),
 	prlimit: lib.func("prlimit", "int", ["int", "int", "void *", "void *"]),
 	kill: lib.func("kill", "int", ["int", "int"]),
+	prctl: lib.func("prctl", "int", ["int", "ulong", "ulong", "ulong", "ulong"]),
+	capget: lib.func("capget", "int", ["void *", "void *"]),
+	capset: lib.func("capset", "int", ["void *", "void *"]),
 	signal: lib.func("signal", "intptr_t", ["int", "uintptr_t"]),
 	ifNameToIndex: lib.func("if_nametoindex", "uint", ["str"]),
 	syscallNumbers: lib.func("syscall", "long", ["long", "int", "uint", "uint", "uint", "uintptr_t", "ulong"]),
@@ -381,6 +384,21 @@ export function lowerOpenFiles(soft: number): void {
 	if (BigInt(soft) >= (limits[0] ?? 0n)) return;
 	limits[0] = BigInt(soft);
 	check(c.prlimit(0, RLIMIT_NOFILE, bytes, null), "prlimit", "RLIMIT_NOFILE");
+}
+
+/** prctl(2) with numbers; unused arguments are 0, as some operations demand. `object` is for errors. */
+export function prctl(operation: number, argument: number, second: number, object: string): number {
+	return check(c.prctl(operation, argument, second, 0, 0), "prctl", object);
+}
+
+/** capget(2) of this thread: fills a `struct __user_cap_data_struct[2]` (24 bytes). `header` is 8 bytes. */
+export function capget(header: Memory, data: Memory): void {
+	check(c.capget(header, data), "capget");
+}
+
+/** capset(2) of this thread; capabilities are a thread's, not the process's. */
+export function capset(header: Memory, data: Memory, object: string): void {
+	check(c.capset(header, data), "capset", object);
 }
 
 /** kill(2); `signal` 0 only asks whether the process is there. A negative pid is a process group. */

@@ -9,6 +9,7 @@
 import { fstatSync, statSync, writeSync } from "node:fs";
 import { isErrno, SysError } from "./errno.js";
 import { CLONE_NEWNET, close, ioctl, O_CLOEXEC, O_RDONLY, open, setns, unshare } from "./libc.js";
+import { withCapability } from "./privileges.js";
 
 const OWN_NETNS = "/proc/thread-self/ns/net";
 /** ioctl_nsfs(2): which kind of namespace a descriptor is. */
@@ -21,7 +22,7 @@ const EINVAL = 22;
  * @throws SysError ENOENT, EACCES; EINVAL when it is not a network namespace.
  */
 export function openNetns(path: string): number {
-	const fd = open(path, O_RDONLY | O_CLOEXEC);
+	const fd = withCapability("CAP_SYS_PTRACE", () => open(path, O_RDONLY | O_CLOEXEC));
 	if (!isNetns(fd)) {
 		close(fd);
 		throw new SysError("open", path, EINVAL, "it is not a network namespace");
@@ -46,7 +47,9 @@ function isNetns(fd: number): boolean {
  * @throws Error of node:fs when there is nothing at the path.
  */
 export function netnsId(fdOrPath: number | string): string {
-	const stat = typeof fdOrPath === "number" ? fstatSync(fdOrPath) : statSync(fdOrPath);
+	// /proc/PID/ns of a process that may do more than this one is looked into with CAP_SYS_PTRACE (ptrace(2)).
+	const look = (path: string) => withCapability("CAP_SYS_PTRACE", () => statSync(path));
+	const stat = typeof fdOrPath === "number" ? fstatSync(fdOrPath) : look(fdOrPath);
 	return `${stat.dev}:${stat.ino}`;
 }
 
@@ -56,15 +59,19 @@ export function netnsId(fdOrPath: number | string): string {
  * @throws SysError when the namespace cannot be entered; whatever `visit` throws.
  */
 export function inNetns<T>(fd: number, visit: () => T): T {
-	return awayFromHome(() => setns(fd, CLONE_NEWNET, "network namespace"), visit);
+	return awayFromHome(() => move(fd, "network namespace"), visit);
 }
 
 /** Creates an empty network namespace (only `lo`, down); it lives as long as the returned descriptor. */
 export function newNetns(): number {
 	return awayFromHome(
-		() => unshare(CLONE_NEWNET),
+		() => withCapability("CAP_SYS_ADMIN", () => unshare(CLONE_NEWNET)),
 		() => open(OWN_NETNS, O_RDONLY | O_CLOEXEC),
 	);
+}
+
+function move(fd: number, object: string): void {
+	withCapability("CAP_SYS_ADMIN", () => setns(fd, CLONE_NEWNET, object));
 }
 
 function awayFromHome<T>(leave: () => void, visit: () => T): T {
@@ -88,7 +95,7 @@ function awayFromHome<T>(leave: () => void, visit: () => T): T {
 
 function comeBack(home: number): void {
 	try {
-		setns(home, CLONE_NEWNET, "own network namespace");
+		move(home, "own network namespace");
 	} catch (error) {
 		writeSync(2, `vlane: cannot return to the own network namespace: ${(error as Error).message}\n`);
 		process.abort();

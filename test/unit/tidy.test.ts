@@ -130,6 +130,16 @@ tidy("only src/sys calls C, only src/core touches WebAssembly memory", () => {
 	none([...outside("sys", /"koffi"/), ...outside("core", /\bnew WebAssembly\.|memory\.buffer/)]);
 });
 
+tidy("nothing runs a shell, and the daemon runs no program", () => {
+	const shells =
+		/\bshell:|\bexec(?:Sync)?\(\s*["'`]|import\s*{[^}]*\bexec(?:Sync)?\b[^}]*}\s*from "node:child_process"|\bsystem\(/;
+	const sources = product.map((file) => ({ path: file.path, text: withoutComments(file.text) }));
+	none(sources.filter(({ text }) => shells.test(text)).map(({ path }) => `${path}: a shell`));
+	// The command line, the CNI plugin and the demo are programs of their users' own.
+	const daemon = sources.filter(({ path }) => !/^src\/(cli|cni\/(main|delegate)|demo)\b/.test(path));
+	none(daemon.filter(({ text }) => text.includes('"node:child_process"')).map(({ path }) => `${path}: runs programs`));
+});
+
 tidy("every suite is run, none is narrowed, skips give a reason", () => {
 	const unrun = tests.flatMap(({ path, text }) => {
 		const suites = [...text.matchAll(/const (\w+) = suite(?:<[^(]*>)?\(/g)].map(([, name]) => name);

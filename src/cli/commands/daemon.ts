@@ -1,6 +1,9 @@
 /** `vlane daemon`. */
 import { LOG_LEVELS } from "../../control/log.js";
+import { DAEMON_CAPABILITIES } from "../../daemon/preflight.js";
+import { joinGroup } from "../../daemon/socketgroup.js";
 import { WORKERS_MAX } from "../../host/types.js";
+import { shed } from "../../sys/privileges.js";
 import { UsageError } from "../errors.js";
 import { DEFAULT_SOCKET, DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
 
@@ -18,10 +21,15 @@ export async function run({ flags }: Invocation): Promise<number> {
 	if (workers < 1 || workers > WORKERS_MAX) {
 		throw new UsageError(`invalid argument "${workers}" for "--workers" flag: expected 1 to ${WORKERS_MAX}`);
 	}
+	const group = flags.string("socket-group");
+	const socketGid = group === undefined ? undefined : joinGroup(group);
+	// Before the rest is loaded: it may execute this process anew.
+	shed(DAEMON_CAPABILITIES);
 	const { runDaemon } = await import("../../daemon/main.js");
 	await runDaemon({
 		stateDir: flags.string("state-dir") ?? DEFAULT_STATE_DIR,
 		socket: flags.string("socket") ?? DEFAULT_SOCKET,
+		socketGid,
 		logLevel,
 		coalesce: coalesce === "on",
 		workers,

@@ -32,6 +32,12 @@ export const DAEMON_COMMANDS: CommandSpec[] = [
 				help: 'Least important messages shown: debug|info|warn|error (default "info")',
 			},
 			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
+			{
+				name: "socket-group",
+				type: "string",
+				metavar: "group",
+				help: "Group that may use the API, by name or number: it can act as root then (default: nobody)",
+			},
 			STATE_DIR,
 			{
 				name: "workers",
