@@ -1,7 +1,6 @@
 /**
  * `vlane`: from the command line to an exit code.
  */
-import { readFileSync } from "node:fs";
 import {
 	CliError,
 	EXIT_BEFORE_COMMAND,
@@ -14,6 +13,7 @@ import {
 import { print, printError, printLine } from "./output.js";
 import { CommandLineError, type Request, readCommandLine } from "./program.js";
 import { type CommandSpec, DEFAULT_SOCKET } from "./table/spec.js";
+import { readVersion } from "./version.js";
 
 /** Runs one command line (without the program's name); returns the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -65,10 +65,4 @@ async function printHelp(path: string): Promise<void> {
 	const { specOf } = await import("./program.js");
 	const spec = specOf(path);
 	print(spec !== undefined ? commandHelp(spec) : path === "" ? rootHelp() : groupHelp(path));
-}
-
-/** The package's version; package.json is three directories above dist/src/cli. */
-function readVersion(): string {
-	const file = new URL("../../../package.json", import.meta.url);
-	return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }

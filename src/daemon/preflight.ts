@@ -8,7 +8,7 @@ import { type Capability, missingCapabilities } from "../sys/privileges.js";
 export const RESTING_CAPABILITIES: readonly Capability[] = ["CAP_NET_ADMIN", "CAP_NET_RAW"];
 
 /** setns(2) into containers takes it, on the way in and out (src/sys/netns.ts). */
-const NEEDED_CAPABILITIES: readonly Capability[] = [...RESTING_CAPABILITIES, "CAP_SYS_ADMIN"];
+export const NEEDED_CAPABILITIES: readonly Capability[] = [...RESTING_CAPABILITIES, "CAP_SYS_ADMIN"];
 
 /**
  * All that the daemon ever has. To look at /proc/PID/ns/net takes CAP_SYS_PTRACE, to end processes of other users in a

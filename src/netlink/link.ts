@@ -38,6 +38,7 @@ const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_PROMISCUITY = 30;
 const IFLA_CARRIER = 33;
+const IFLA_MAX_MTU = 51;
 
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -64,6 +65,8 @@ export interface Link {
 	/** `aa:bb:cc:dd:ee:ff`; empty when the link has none. */
 	mac: string;
 	mtuBytes: number;
+	/** The largest that its driver takes; 0: it sets no limit. */
+	mtuBytesMax: number;
 	/** IFF_* bits. */
 	flags: number;
 	/** Frames are Ethernet's. */
@@ -198,6 +201,7 @@ export function decodeLink(payload: Buffer): Link | undefined {
 		kind: kind === undefined ? "" : readText(kind),
 		mac: macText(attributes.get(IFLA_ADDRESS) ?? Buffer.alloc(0)),
 		mtuBytes: number(IFLA_MTU),
+		mtuBytesMax: number(IFLA_MAX_MTU),
 		flags,
 		ethernet: payload.readUInt16LE(2) === ARPHRD_ETHER,
 		loopback: (flags & IFF_LOOPBACK) !== 0,

@@ -6,7 +6,6 @@
  */
 
 import { isErrno, SysError } from "../sys/errno.js";
-import * as libc from "../sys/libc.js";
 import {
 	addressBody,
 	decodeAddress,
@@ -16,7 +15,7 @@ import {
 	RTM_GETADDR,
 	RTM_NEWADDR,
 } from "./address.js";
-import type { Attribute, Message } from "./codec.js";
+import type { Message } from "./codec.js";
 import * as codec from "./codec.js";
 import * as links from "./link.js";
 import { type Link, type LinkChange, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from "./link.js";
@@ -29,49 +28,22 @@ import {
 	RTM_NEWROUTE,
 	routeBody,
 } from "./route.js";
+import { type Body, NetlinkSocket } from "./socket.js";
 
 const NETLINK_ROUTE = 0;
-const SOL_NETLINK = 270;
-const NETLINK_CAP_ACK = 10;
-const NETLINK_EXT_ACK = 11;
-const SO_RCVTIMEO = 20;
-/** Without an answer after this time recv fails with EAGAIN. */
-const ANSWER_SECONDS_MAX = 5;
-/**
- * The kernel fills at most 32 KiB per datagram of a dump (net/netlink/af_netlink.c); a link with many attributes
- * fits.
- */
-const DATAGRAM_BYTES_MAX = 65536;
 const NLM_F_DUMP_INTR = 0x10;
 const DUMP_ATTEMPTS_MAX = 8;
 const EPERM = 1;
-const EINTR = 4;
 const CREATE = codec.NLM_F_CREATE | codec.NLM_F_EXCL;
-
-interface Body {
-	header: Buffer;
-	attributes?: readonly Attribute[];
-}
 
 /** Client of the network namespace that the thread is in when it is constructed. */
 export class Rtnetlink {
-	readonly #fd: number;
-	readonly #datagram = Buffer.alloc(DATAGRAM_BYTES_MAX);
-	#sequence = 0;
-
 	/** @throws SysError when the socket cannot be made. */
-	constructor() {
-		this.#fd = libc.socket(libc.AF_NETLINK, libc.SOCK_RAW | libc.SOCK_CLOEXEC, NETLINK_ROUTE);
-		const timeout = Buffer.alloc(16);
-		timeout.writeBigInt64LE(BigInt(ANSWER_SECONDS_MAX));
-		libc.setsockopt(this.#fd, libc.SOL_SOCKET, SO_RCVTIMEO, timeout, "SO_RCVTIMEO", "rtnetlink");
-		libc.setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK", "rtnetlink");
-		libc.setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, "NETLINK_EXT_ACK", "rtnetlink");
-	}
+	readonly #socket = new NetlinkSocket(NETLINK_ROUTE);
 
 	/** Closes the socket. */
 	close(): void {
-		libc.close(this.#fd);
+		this.#socket.close();
 	}
 
 	/** All links. */
@@ -160,7 +132,7 @@ export class Rtnetlink {
 	 * @param object Name of what it is about; asked for only when the request fails.
 	 */
 	#request(type: number, flags: number, body: Body, call: string, object: () => string): Message[] {
-		const answer = this.#exchange(type, flags | codec.NLM_F_ACK, body);
+		const answer = this.#socket.exchange(type, flags | codec.NLM_F_ACK, body);
 		if (answer.errno !== 0) {
 			throw new SysError(call, object(), answer.errno, answer.text ?? permissionHint(answer.errno));
 		}
@@ -169,7 +141,7 @@ export class Rtnetlink {
 
 	#dump<T>(type: number, body: Body, decode: (payload: Buffer) => T | undefined): T[] {
 		for (let attempt = 1; ; attempt++) {
-			const answer = this.#exchange(type, codec.NLM_F_DUMP, body);
+			const answer = this.#socket.exchange(type, codec.NLM_F_DUMP, body);
 			if (answer.errno !== 0) {
 				throw new SysError(`dump of RTM type ${type}`, "", answer.errno, answer.text);
 			}
@@ -179,33 +151,6 @@ export class Rtnetlink {
 				return answer.messages.map(({ payload }) => decode(payload)).filter((item) => item !== undefined);
 			}
 		}
-	}
-
-	#exchange(type: number, flags: number, body: Body): { messages: Message[]; errno: number; text?: string } {
-		const sequence = ++this.#sequence;
-		const request = codec.encodeMessage(type, flags | codec.NLM_F_REQUEST, sequence, body.header, body.attributes);
-		libc.check(libc.send(this.#fd, request, 0), "send", "rtnetlink");
-		const messages: Message[] = [];
-		while (true) {
-			for (const message of this.#receive()) {
-				if (message.sequence !== sequence) {
-					continue; // the late answer to a request that was given up
-				}
-				if (message.type === codec.NLMSG_ERROR || message.type === codec.NLMSG_DONE) {
-					return { messages, ...codec.decodeOutcome(message) };
-				}
-				messages.push(message);
-			}
-		}
-	}
-
-	#receive(): Message[] {
-		let length: number;
-		do {
-			length = libc.recv(this.#fd, this.#datagram, 0);
-		} while (length < 0 && libc.errno() === EINTR);
-		libc.check(length, "recv", "rtnetlink");
-		return codec.decodeMessages(Buffer.from(this.#datagram.subarray(0, length)));
 	}
 }
 

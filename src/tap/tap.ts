@@ -20,6 +20,7 @@ const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNGETIFF = 0x800454d2;
 const TUNSETVNETHDRSZ = 0x400454d8;
+const TUNGETFEATURES = 0x800454cf;
 const TUNSETCARRIER = 0x400454e2;
 const TUNGETDEVNETNS = 0x54e3;
 const IFF_TAP = 0x2;
@@ -111,6 +112,31 @@ export function setPersistent(fd: number, persist: boolean, name = `fd ${fd}`): 
 /** Tells an attached device whether there is a wire behind it: without, it says NO-CARRIER and sends nothing. */
 export function setCarrier(fd: number, carrier: boolean): void {
 	ioctl(fd, TUNSETCARRIER, int(carrier ? 1 : 0), "TUNSETCARRIER", `fd ${fd}`);
+}
+
+/** IFF_* of include/uapi/linux/if_tun.h that people know by name. */
+const FEATURES: Record<string, number> = {
+	TUN: 0x1,
+	TAP: IFF_TAP,
+	NAPI: 0x10,
+	MULTI_QUEUE: 0x100,
+	NO_PI: IFF_NO_PI,
+	VNET_HDR: IFF_VNET_HDR,
+};
+
+/**
+ * Names of what /dev/net/tun can do; makes no device.
+ * @throws SysError ENOENT, EACCES, ENODEV...
+ */
+export function tunFeatures(): string[] {
+	const fd = openTun();
+	try {
+		const bits = Buffer.alloc(4);
+		ioctl(fd, TUNGETFEATURES, bits, "TUNGETFEATURES", TUN_PATH);
+		return Object.keys(FEATURES).filter((name) => bits.readUInt32LE(0) & (FEATURES[name] ?? 0));
+	} finally {
+		close(fd);
+	}
 }
 
 /** Where a device is; `netnsFd` is the caller's to close. */

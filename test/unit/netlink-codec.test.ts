@@ -180,6 +180,7 @@ netlink("a link is read from its attributes; what a bridge says about it is not 
 		kind: "tun",
 		mac: "02:42:ac:10:56:02",
 		mtuBytes: 1500,
+		mtuBytesMax: 0,
 		flags: 0x11043,
 		ethernet: true,
 		loopback: false,

@@ -1,5 +1,5 @@
 /** What needs no daemon, or only its address. */
-import type { CommandSpec } from "./spec.js";
+import { type CommandSpec, STATE_DIR } from "./spec.js";
 
 export const TOOL_COMMANDS: CommandSpec[] = [
 	{
@@ -21,6 +21,23 @@ export const TOOL_COMMANDS: CommandSpec[] = [
 			},
 		],
 		load: () => import("../ping.js"),
+	},
+	{
+		path: "doctor",
+		summary: "Show what this machine and a parent can do, and what to do about the rest",
+		operands: "[PARENT]",
+		args: { min: 0, max: 1 },
+		flags: [
+			{ name: "json", type: "bool", help: "Print the findings as a JSON object" },
+			{
+				name: "probe",
+				type: "string",
+				metavar: "address",
+				help: "Send ARP and echo requests for this IPv4 address, also from a made-up MAC address",
+			},
+			STATE_DIR,
+		],
+		load: () => import("../commands/doctor.js"),
 	},
 	{
 		path: "dashboard",
