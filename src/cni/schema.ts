@@ -2,7 +2,7 @@
  * Network configurations of `vlane-cni`, and the requests in which the plugin hands them to the daemon. A field that
  * nobody knows is an error: it would be something that the user expects and does not get.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { parseIp } from "../control/cidr.js";
 import { CniError, CODE } from "./errors.js";
 

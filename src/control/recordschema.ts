@@ -1,5 +1,5 @@
 /** The shapes of stored records (types.ts), checked where they may come from elsewhere: an import, a damaged disk. */
-import { z } from "zod";
+import * as z from "zod";
 import { parseCidr, parseIp } from "./cidr.js";
 import type {
 	AttachmentRecord,

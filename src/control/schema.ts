@@ -3,7 +3,7 @@
  * checked later.
  */
 
-import { z } from "zod";
+import * as z from "zod";
 import { parseIp } from "./cidr.js";
 import { isExtraHost } from "./containerfiles.js";
 import { VlaneError } from "./errors.js";

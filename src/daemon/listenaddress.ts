@@ -1,5 +1,6 @@
 /** Where something is served on TCP: never beyond this host, unless the user says so. */
 import { BlockList, isIP } from "node:net";
+import { isAbsolute, resolve } from "node:path";
 import { VlaneError } from "../control/errors.js";
 
 /** An address to listen on. */
@@ -43,4 +44,20 @@ export function parseListenAddress(
 /** As a URL has it. */
 export function addressText({ host, port }: ListenAddress): string {
 	return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+const UNIX = "unix:";
+
+/** Path of a socket, or an address. */
+export type MetricsPlace = string | ListenAddress;
+
+/**
+ * Reads `unix:PATH` or `ADDRESS:PORT`.
+ * @throws VlaneError invalid, forbidden
+ */
+export function parseMetricsPlace(text: string, remote: boolean): MetricsPlace {
+	if (!text.startsWith(UNIX)) return parseListenAddress(text, "--metrics", ["--metrics-remote", remote]);
+	const path = text.slice(UNIX.length).replace(/^\/\/(?=\/)/, "");
+	if (isAbsolute(path)) return resolve(path);
+	throw new VlaneError("invalid", `invalid --metrics ${JSON.stringify(text)}: expected unix:/PATH`);
 }

@@ -1,28 +1,12 @@
 /** The metrics endpoint: `GET /metrics` on a unix socket or on TCP, in Prometheus' text format. */
 import { createServer, type Server } from "node:http";
-import { isAbsolute, resolve } from "node:path";
 import { VlaneError } from "../control/errors.js";
 import { type Log, messageOf } from "../control/log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import { isAllowed } from "./dashboard.js";
-import { addressText, type ListenAddress, parseListenAddress } from "./listenaddress.js";
-import { listen, prepareSocket, send } from "./server.js";
-
-const UNIX = "unix:";
-
-/** Path of a socket, or an address. */
-export type MetricsPlace = string | ListenAddress;
-
-/**
- * Reads `unix:PATH` or `ADDRESS:PORT`.
- * @throws VlaneError invalid, forbidden
- */
-export function parseMetricsPlace(text: string, remote: boolean): MetricsPlace {
-	if (!text.startsWith(UNIX)) return parseListenAddress(text, "--metrics", ["--metrics-remote", remote]);
-	const path = text.slice(UNIX.length).replace(/^\/\/(?=\/)/, "");
-	if (isAbsolute(path)) return resolve(path);
-	throw new VlaneError("invalid", `invalid --metrics ${JSON.stringify(text)}: expected unix:/PATH`);
-}
+import { addressText, type MetricsPlace } from "./listenaddress.js";
+import { prepareSocket } from "./preflight.js";
+import { listen, send } from "./server.js";
 
 /**
  * Starts to serve; answers where.

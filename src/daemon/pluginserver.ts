@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { VlaneError } from "../control/errors.js";
 import { type Log, messageOf } from "../control/log.js";
 import type { Call } from "../docker/plugin.js";
-import { listen, prepareSocket, readBody } from "./server.js";
+import { prepareSocket } from "./preflight.js";
+import { listen, readBody } from "./server.js";
 
 /** Name of the driver, for `docker network create -d`. */
 const DRIVER = "vlane";

@@ -1,7 +1,9 @@
 /** What the daemon needs of the host, checked before anything is made: one clear error instead of a late one. */
-import { closeSync, lstatSync, openSync } from "node:fs";
+import { closeSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { createConnection } from "node:net";
+import { dirname } from "node:path";
 import { VlaneError } from "../control/errors.js";
+import { messageOf } from "../control/log.js";
 import { type Capability, missingCapabilities } from "../sys/privileges.js";
 
 /** In effect all the time: interfaces, addresses, raw sockets. */
@@ -62,4 +64,31 @@ export async function isSocketAlive(path: string): Promise<boolean> {
 			else reject(new VlaneError("conflict", `cannot use socket ${path}: ${error.code}; give another --socket`));
 		});
 	});
+}
+
+/** A path in `struct sockaddr_un` with its final zero byte (unix(7)). */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/**
+ * Makes sure that the socket's path can be taken: nobody answers on it, and its directory exists (0755).
+ * @throws VlaneError conflict (a live daemon), invalid (path too long), internal
+ */
+export async function prepareSocket(path: string): Promise<void> {
+	if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+		throw new VlaneError(
+			"invalid",
+			`socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes; give a shorter --socket`,
+		);
+	}
+	try {
+		mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+	} catch (error) {
+		throw new VlaneError("internal", `cannot make the directory of socket ${path}: ${messageOf(error)}`);
+	}
+	if (await isSocketAlive(path)) {
+		throw new VlaneError(
+			"conflict",
+			`a vlane daemon is listening on unix://${path} already; stop it or give another --socket`,
+		);
+	}
 }

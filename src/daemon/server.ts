@@ -1,41 +1,12 @@
 /** HTTP on the unix socket: finds the operation, reads the body, and turns every error into `{"message": "..."}`. */
-import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { dirname } from "node:path";
 import { httpStatus, VlaneError } from "../control/errors.js";
 import { type Log, messageOf } from "../control/log.js";
 import type { Answer, Route } from "./api.js";
 import { Download } from "./download.js";
-import { isSocketAlive } from "./preflight.js";
 
 const BODY_BYTES_MAX = 1 << 20;
-
-/** A path in `struct sockaddr_un` with its final zero byte (unix(7)). */
-const SOCKET_PATH_BYTES_MAX = 107;
-
-/**
- * Makes sure that the socket's path can be taken: nobody answers on it, and its directory exists (0755).
- * @throws VlaneError conflict (a live daemon), invalid (path too long), internal
- */
-export async function prepareSocket(path: string): Promise<void> {
-	if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
-		throw new VlaneError(
-			"invalid",
-			`socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes; give a shorter --socket`,
-		);
-	}
-	try {
-		mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-	} catch (error) {
-		throw new VlaneError("internal", `cannot make the directory of socket ${path}: ${messageOf(error)}`);
-	}
-	if (await isSocketAlive(path)) {
-		throw new VlaneError(
-			"conflict",
-			`a vlane daemon is listening on unix://${path} already; stop it or give another --socket`,
-		);
-	}
-}
 
 /**
  * Starts to answer the API's requests.

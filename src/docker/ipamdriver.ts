@@ -2,7 +2,7 @@
  * The calls of Docker's address management protocol (libnetwork, ipams/remote/api/api.go): what each takes, and what it
  * answers.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { parseCidr, parseIp } from "../control/cidr.js";
 import { VlaneError } from "../control/errors.js";
 import { parseMac } from "../control/mac.js";

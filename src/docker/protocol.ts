@@ -5,7 +5,7 @@
  * Fields that are not known are left out of account: newer engines send more. What users typed (`-o`, `--driver-opt`)
  * is checked strictly where it is used.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Keys of the engine's own options. */
 export const LABEL = {

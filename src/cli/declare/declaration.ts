@@ -3,7 +3,7 @@
  * this host to them. What else is in a Compose file is Docker's business and not looked at.
  */
 import { basename, dirname, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { ConnectBody, CreateNetworkBody } from "../../control/schema.js";
 import { CliError } from "../errors.js";
 import { cutPair } from "../flags.js";

@@ -3,7 +3,7 @@
  * means.
  */
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
-import type { z } from "zod";
+import type * as z from "zod";
 import { CliError } from "../errors.js";
 import { interpolate } from "./interpolate.js";
 

@@ -1,0 +1,114 @@
+/**
+ * The first half of a start: what forwards frames, and the control plane that has made it so. Everything that can wait
+ * until frames pass is in services.ts, and loaded later.
+ */
+import { ContainerFiles } from "../control/containerfiles.js";
+import { Containers } from "../control/containers.js";
+import { type Context, Spaces } from "../control/context.js";
+import { Endpoints } from "../control/endpoints.js";
+import { Fabric } from "../control/fabric.js";
+import { Lifetimes } from "../control/lifetimes.js";
+import { openLmdbStore } from "../control/lmdbstore.js";
+import type { Log } from "../control/log.js";
+import { NetnsWatches } from "../control/netnswatches.js";
+import { Networks } from "../control/networks.js";
+import { Queue } from "../control/queue.js";
+import { Reconciler } from "../control/reconcile.js";
+import { isSandboxIfname } from "../control/sandbox.js";
+import { loadState } from "../control/state.js";
+import { LiveMover } from "../lib/movers.js";
+import { Switch } from "../lib/switch.js";
+import { watchLinks } from "../netlink/events.js";
+import { Rtnetlink } from "../netlink/rtnetlink.js";
+import { FdPoller } from "../sys/poller.js";
+import { Background } from "./background.js";
+import type { DaemonOptions } from "./options.js";
+
+/** Closed in reverse order, when starting fails as well as at the end. */
+export type Closers = (() => unknown)[];
+
+/** What forwards, and who decides about it. */
+export interface Forwarding {
+	context: Context;
+	mover: LiveMover;
+	datapath: Switch;
+	queue: Queue;
+	background: Background;
+	networks: Networks;
+	endpoints: Endpoints;
+	containers: Containers;
+	reconciler: Reconciler;
+}
+
+/**
+ * Opens the store, starts the datapath, and makes the records true again.
+ * @param closers gets what has to be closed, also when this throws
+ * @param onFatal the datapath does not forward any more
+ * @throws VlaneError, SysError
+ */
+export async function startForwarding(
+	options: Pick<DaemonOptions, "stateDir" | "coalesce" | "workers">,
+	closers: Closers,
+	log: Log,
+	onFatal: (error: Error) => void,
+): Promise<Forwarding> {
+	const { stateDir, coalesce, workers } = options;
+	const store = await openLmdbStore(stateDir);
+	closers.push(() => store.close());
+	// The threads begin while the records are read.
+	const starting = LiveMover.start({
+		...{ coalesce, workers, onFatal },
+		onRevived: ({ message: error }, worker) =>
+			log.error("the datapath has died and was started again", workers > 1 ? { worker, error } : { error }),
+	});
+	closers.push(() => starting.then((mover) => mover.close()).catch(() => undefined));
+	const poller = new FdPoller();
+	closers.push(() => poller.close());
+	const netlink = new Rtnetlink();
+	closers.push(() => netlink.close());
+	const state = await loadState(store);
+	const mover = await starting;
+	const datapath = new Switch(mover, {
+		onPortError: (port, errnoName) => void background.run(() => reconciler.port(port, errnoName)),
+	});
+	closers.push(() => datapath.close());
+
+	const queue = new Queue();
+	const lifetimes = new Lifetimes(poller, (target) => void background.run(() => containers.ended(target)));
+	closers.push(() => lifetimes.close());
+	const watches = new NetnsWatches(poller, (netnsId) => void background.run(() => reconciler.namespace(netnsId)));
+	closers.push(() => watches.close());
+	const fabric = new Fabric(datapath, netlink, state.hostId, log);
+	const files = new ContainerFiles(state, stateDir, log);
+	const context: Context = { state, fabric, spaces: new Spaces(), lifetimes, watches, files, log };
+	const networks = new Networks(context);
+	const endpoints = new Endpoints(context);
+	const containers = new Containers(context, networks, endpoints, queue);
+	const reconciler = new Reconciler(context, endpoints, containers);
+	const background = new Background(queue, log, () => reconciler.run());
+	closers.push(() => background.close());
+
+	await background.run(() => reconciler.run());
+	log.info("state restored", { networks: state.networks.all().length, endpoints: state.endpoints.all().length });
+	closers.push(watchKernel(fabric, endpoints, background, poller));
+	return { context, mover, datapath, queue, background, networks, endpoints, containers, reconciler };
+}
+
+/** Follows links; returns how to stop. */
+function watchKernel(fabric: Fabric, endpoints: Endpoints, background: Background, poller: FdPoller): () => void {
+	/** There was more news than the kernel could keep, or nobody listened. */
+	const lookAround = () =>
+		void background.run(async () => {
+			await fabric.ensureUplinks();
+			for (const id of fabric.waiting()) await fabric.followMove(id);
+		});
+	const stop = watchLinks(poller, (event) => {
+		if (event.type === "resync") return lookAround();
+		const { name } = event.link;
+		if (event.type === "del" && isSandboxIfname(name)) void background.run(() => endpoints.linkLeft(name));
+		for (const parent of fabric.parentsOf(event.link)) void background.run(() => fabric.ensureUplink(parent));
+	});
+	// What happened between the restore and the watch.
+	lookAround();
+	return stop;
+}
