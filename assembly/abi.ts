@@ -54,7 +54,7 @@ export const SQ_ENTRIES = 512;
 export const CQ_ENTRIES = 2048;
 
 // ---- Port record.
-export const PORT_BYTES = 512;
+export const PORT_BYTES = 320; // an odd number of lines: ports are spread over all sets of a cache
 export const PORT_KIND = 0; // u8, KIND_*
 export const PORT_MODE = 1; // u8, MODE_*
 export const PORT_FLAGS = 2; // u16, FLAG_*

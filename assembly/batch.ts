@@ -8,7 +8,7 @@
 import { RX_SLOT, TX_SLOT } from "./abi";
 import { forwardBatch } from "./forward";
 import {
-  queuesReset, rxDescriptor, rxFill, rxRoom, slotFree, slotRelease, slotsFree, slotTake, txPending, txRewind, txShift,
+  queuesReset, rxDescriptor, rxFill, rxRoom, slotFree, slotRelease, slotsFree, slotTake, txPeek, txPending, txRewind,
 } from "./queues";
 
 let prepared: u32 = 0;
@@ -36,6 +36,7 @@ export function batchForward(count: u32): u32 {
 
 /** The host has sent what the TX descriptors said. */
 export function batchDone(): void {
-  while (txPending()) slotRelease(<u32>load<u16>(txShift(), TX_SLOT));
+  const count = txPending();
+  for (let i: u32 = 0; i < count; i++) slotRelease(<u32>load<u16>(txPeek(i), TX_SLOT));
   txRewind();
 }

@@ -21,32 +21,29 @@
  * a copy.
  */
 import {
-  DROP_GIANT, DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_SPOOFED, DROP_UNKNOWN, DROP_VLAN,
+  DROP_HAIRPIN, DROP_OFFLOAD, DROP_PORT_DOWN, DROP_RUNT, DROP_SOURCE, DROP_SPOOFED, DROP_UNKNOWN, DROP_VLAN,
   ETHERTYPE_PAUSE, FDB_SOURCE, FLAG_CLOSING, FLAG_SECURE_IP, FLAG_SECURE_MAC, HEADER, HEADER_BATCHES,
-  HEADER_BATCH_SIZES, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE, MODE_IPVLAN, MODE_IPVLAN_PRIVATE,
-  MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_COALESCE, PORT_FLAGS, PORT_FRAME_BYTES_MAX, PORT_KIND,
-  PORT_MAC, PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES, PORT_RX_OFFLOADS, PORT_SEGMENT,
-  PORT_TABLE, RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES,
-  SEGMENT_TAG0, SEGMENT_TAG1, SEGMENT_TAGS, SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_BYTES,
-  VNET_GSO_TYPE,
+  HEADER_BATCH_SIZES, HEADER_FDB_COUNT, KIND_ENDPOINT, KIND_HOST, KIND_NONE, KIND_UPLINK, MODE_BRIDGE, MODE_IPVLAN,
+  MODE_IPVLAN_PRIVATE, MODE_IPVLAN_VEPA, MODE_SOURCE, MODE_VEPA, PORT_BYTES, PORT_FLAGS, PORT_KIND, PORT_MAC,
+  PORT_MODE, PORT_NETWORK, PORT_NEXT, PORT_RX_BYTES, PORT_RX_FRAMES, PORT_RX_OFFLOADS, PORT_SEGMENT, PORT_TABLE,
+  RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SEGMENT_HEAD, SEGMENT_IPVLANS, SEGMENT_PASSTHRU, SEGMENT_SOURCES, SEGMENT_TAGS,
+  SEGMENT_UPLINK, SLOT_FRAME, SLOT_HEAD, TABLE_STACKED, VID_MAX, VNET_GSO_TYPE,
 } from "./abi";
 import { captureForwarded, capturePublish, captureReceived, isCapturing } from "./capture";
-import { coalesce, coalesceFlush } from "./coalesce";
+import { coalesceFlush } from "./coalesce";
+import { emit, flood, resetRefused, toWire, wasRefused } from "./egress";
 import { destination, ETHERNET_BYTES, isGroup, isOffloadValid, isTpid, source, typeOf, vnetOf } from "./frame";
 import { ipLearn, ipLookup } from "./ipdb";
 import { fdbLookup } from "./macfdb";
-import { finish, finishedCopies, lacksOffload, resetFinishedCopies } from "./offload";
-import {
-  rxPending, rxShift, slotAt, slotFree, slotHold, txDescriptor, txPush, txRoom, txTail, txTakeBack,
-} from "./queues";
+import { resetFinishedCopies } from "./offload";
+import { rxDrop, rxPeek, rxPending, slotAt, txRoom, txTail } from "./queues";
 import { countDrop, portAt, portsLive, segmentAt, tableLookup } from "./ports";
 import { isSpoofed } from "./security";
-import { buildHead, pop, push, TAG_BYTES, tagAt, vidOf } from "./vlan";
+import { settle, shortcut, touch } from "./shortcut";
+import { pop, TAG_BYTES, tagAt, vidOf } from "./vlan";
 
-/** The frame at hand could not leave by one of its egress ports, and was counted there. */
-let wasRefused: bool = false;
-/** What the copy that was queued last may become a part of (OFFLOAD_*): looked up while its egress port is at hand. */
-let coalesceInto: u32 = 0;
+/** Stations from which on the database is too large for a processor's nearer caches, and `touch` saves time. */
+const TOUCH_STATIONS: u32 = 32768;
 
 /**
  * Forwards what waits in the RX queue. A frame can have as many copies as there are ports: it stops early when the TX
@@ -57,28 +54,36 @@ export function forwardBatch(): void {
   store<u64>(HEADER, load<u64>(HEADER, HEADER_BATCHES) + 1, HEADER_BATCHES);
   countBatch(rxPending());
   const capturing = isCapturing();
-  while (rxPending() != 0 && txRoom() > portsLive) {
-    const at = rxShift();
-    const slot = <u32>load<u16>(at, RX_SLOT);
-    const before = txTail;
-    const number = <u32>load<u16>(at, RX_PORT);
-    const port = portAt(number);
-    const bytes = load<u32>(at, RX_LENGTH);
-    const tag = load<u32>(at, RX_TAG);
-    const record = capturing ? captureReceived(number, slot, bytes, tag) : 0;
-    resetFinishedCopies();
-    const reason = receive(port, slot, bytes, tag);
-    if (capturing) captureForwarded(record, reason, before);
-    if (reason >= 0) countDrop(port, reason);
-    const copies = txTail - before - finishedCopies;
-    if (copies == 0) slotFree(slot);
-    else if (copies == 1 && coalesceInto && finishedCopies == 0 && coalesce(txDescriptor(before), coalesceInto)) {
-      txTakeBack();
-      slotFree(slot);
-    } else slotHold(slot, copies);
+  const count = rxPending();
+  let done: u32 = 0;
+  if (load<u32>(HEADER, HEADER_FDB_COUNT) > TOUCH_STATIONS) touch(count);
+  while (done < count && txRoom() > portsLive) {
+    if (!capturing) {
+      const most = done + min(count - done, txRoom() - portsLive); // a descriptor for each
+      while (done < most && shortcut(rxPeek(done))) done++;
+      if (done == most) continue;
+    }
+    forward(rxPeek(done++), capturing);
   }
-  coalesceFlush();
+  rxDrop(done);
   if (capturing) capturePublish();
+  coalesceFlush();
+}
+
+/** Forwards the frame of a descriptor, whatever it is. */
+function forward(at: usize, isCaptured: bool): void {
+  const number = <u32>load<u16>(at, RX_PORT);
+  const port = portAt(number);
+  const slot = <u32>load<u16>(at, RX_SLOT);
+  const bytes = load<u32>(at, RX_LENGTH);
+  const tag = load<u32>(at, RX_TAG);
+  const before = txTail;
+  const record = isCaptured ? captureReceived(number, slot, bytes, tag) : 0;
+  resetFinishedCopies();
+  const reason = receive(port, slot, bytes, tag);
+  if (isCaptured) captureForwarded(record, reason, before);
+  if (reason >= 0) countDrop(port, reason);
+  settle(slot, txTail - before);
 }
 
 /** Counts a batch of `frames` by the power of two below. */
@@ -90,12 +95,9 @@ function countBatch(frames: u32): void {
 }
 
 /** Classifies one frame and hands it on; answers a drop reason, or -1. */
-// @ts-ignore: decorator
-@inline
 function receive(port: usize, slot: u32, length: u32, strippedTag: u32): i32 {
   let frame = slotAt(slot) + SLOT_FRAME;
   let bytes = length;
-  wasRefused = false;
   const kind = <u32>load<u8>(port, PORT_KIND);
   if (kind == KIND_NONE || load<u16>(port, PORT_FLAGS) & FLAG_CLOSING) return DROP_PORT_DOWN;
   store<u64>(port, load<u64>(port, PORT_RX_FRAMES) + 1, PORT_RX_FRAMES);
@@ -183,16 +185,7 @@ function fromMacvlan(
   }
   if (isGroup(dst)) {
     let shared = false;
-    if (typeOf(frame) != ETHERTYPE_PAUSE) {
-      for (let next = <u32>load<u16>(owner, SEGMENT_HEAD); next; ) {
-        const sibling = portAt(next);
-        if (sibling != port && isBridged(sibling, network)) {
-          emit(next, slot, frame, bytes, inBand);
-          shared = true;
-        }
-        next = <u32>load<u16>(sibling, PORT_NEXT);
-      }
-    }
+    if (typeOf(frame) != ETHERTYPE_PAUSE) shared = flood(owner, load<u64>(port), port, slot, frame, bytes, inBand);
     return toWire(owner, slot, frame, bytes, priority, inBand, shared) || shared ? -1 : DROP_UNKNOWN;
   }
   const target = fdbLookup(segment, dst);
@@ -253,6 +246,7 @@ function fromUplink(segment: u32, slot: u32, frame: usize, bytes: u32, src: u64,
   const owner = segmentAt(segment);
   const before = txTail;
   const dst = destination(frame);
+  resetRefused();
   if (isGroup(dst)) {
     if (typeOf(frame) != ETHERTYPE_PAUSE) floodFromUplink(segment, slot, frame, bytes, src, inBand);
   } else {
@@ -337,71 +331,4 @@ function isBridged(port: usize, network: u32): bool {
 @inline
 function isMember(port: usize, network: u32): bool {
   return <u32>load<u16>(port, PORT_NETWORK) == network && load<u8>(port, PORT_KIND) == KIND_ENDPOINT;
-}
-
-/**
- * Frame without GSO longer than the egress port takes. A customer tag in the payload does not count against the MTU.
- */
-// @ts-ignore: decorator
-@inline
-function isGiant(egress: usize, frame: usize, bytes: u32, inBand: bool): bool {
-  if (bytes <= load<u32>(egress, PORT_FRAME_BYTES_MAX)) return false;
-  if (load<u8>(vnetOf(frame), VNET_GSO_TYPE)) return false;
-  return bytes > load<u32>(egress, PORT_FRAME_BYTES_MAX) + (inBand ? TAG_BYTES : 0);
-}
-
-/** To an endpoint or host TAP, without tags of ours. */
-// @ts-ignore: decorator
-@inline
-function emit(port: u32, slot: u32, frame: usize, bytes: u32, inBand: bool): void {
-  const egress = portAt(port);
-  if (isGiant(egress, frame, bytes, inBand)) {
-    countDrop(egress, DROP_GIANT);
-    wasRefused = true;
-  } else send(port, egress, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
-}
-
-/** Queues one copy, `head` (if there is one) and `body`, as far finished as the egress port needs it. */
-// @ts-ignore: decorator
-@inline
-function send(port: u32, egress: usize, slot: u32, body: usize, bodyBytes: u32, head: usize, headBytes: u32): void {
-  const vnet = head ? head : body;
-  if (load<u16>(vnet) && lacksOffload(egress, vnet)) {
-    if (!finish(port, body, bodyBytes, head, headBytes)) wasRefused = true;
-    return;
-  }
-  txPush(port, slot, body, bodyBytes, head, headBytes);
-  coalesceInto = head ? 0 : <u32>load<u8>(egress, PORT_COALESCE);
-}
-
-/**
- * To the segment's uplink, with the segment's tags; answers false when it has none. `shared`: the same bytes go to
- * others untagged, so the tags get a head of their own; else they are pushed in place.
- */
-// @ts-ignore: decorator
-@inline
-function toWire(owner: usize, slot: u32, frame: usize, bytes: u32, priority: u32, inBand: bool, shared: bool): bool {
-  const uplink = <u32>load<u16>(owner, SEGMENT_UPLINK);
-  if (uplink == 0) return false;
-  const egress = portAt(uplink);
-  if (isGiant(egress, frame, bytes, inBand)) {
-    countDrop(egress, DROP_GIANT);
-    return true;
-  }
-  const tags = <u32>load<u8>(owner, SEGMENT_TAGS);
-  if (tags == 0) {
-    send(uplink, egress, slot, vnetOf(frame), bytes + VNET_BYTES, 0, 0);
-    return true;
-  }
-  const outer = load<u32>(owner, SEGMENT_TAG0) | priority;
-  const inner = load<u32>(owner, SEGMENT_TAG1);
-  if (shared) {
-    const head = slotAt(slot) + SLOT_HEAD;
-    send(uplink, egress, slot, frame + 12, bytes - 12, head, buildHead(head, frame, outer, inner));
-    return true;
-  }
-  let tagged = inner ? push(frame, inner) : frame;
-  tagged = push(tagged, outer);
-  send(uplink, egress, slot, vnetOf(tagged), bytes + VNET_BYTES + tags * TAG_BYTES, 0, 0);
-  return true;
 }

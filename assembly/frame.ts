@@ -70,6 +70,16 @@ export function isTpid(type: u32): bool {
   return type == TPID_CTAG || type == TPID_STAG;
 }
 
+/**
+ * False for a frame without a tag; true for one with, and for a few others: one comparison with the bits in which the
+ * two TPIDs agree, as they stand on the wire.
+ */
+// @ts-ignore: decorator
+@inline
+export function mayBeTagged(frame: usize): bool {
+  return (<u32>load<u16>(frame, 12) & 0x57f6) == 0x0080;
+}
+
 /** Bytes of the addresses, the first two tags and the type behind them: what lies in front of any checksum. */
 function linkHeaderBytes(frame: usize, bytes: u32): u32 {
   if (!isTpid(typeOf(frame))) return ETHERNET_BYTES;

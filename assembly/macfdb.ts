@@ -68,6 +68,13 @@ export function fdbLookup(fid: u32, mac: u64): u32 {
   }
 }
 
+/** Reads the entry that a lookup begins with. */
+// @ts-ignore: decorator
+@inline
+export function fdbTouch(fid: u32, mac: u64): u64 {
+  return load<u64>(entry(home(fdbKey(fid, mac))));
+}
+
 /** Adds a station; answers false when it exists already or the table is half full. */
 export function fdbAdd(fid: u32, mac: u64, port: u32): bool {
   const count = load<u32>(HEADER, HEADER_FDB_COUNT);

@@ -8,9 +8,9 @@
  * grow.
  */
 import {
-  HEADER, HEADER_FREE, HEADER_REFS, HEADER_RX, HEADER_RX_MAX, HEADER_SLOTS, HEADER_SLOTS_MAX, HEADER_TX, HEADER_TX_MAX,
-  RX_BYTES, RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SLOT_BYTES, TX_BODY, TX_BODY_LENGTH, TX_BYTES, TX_HEAD, TX_HEAD_LENGTH,
-  TX_PORT, TX_SLOT,
+  HEADER, HEADER_FREE, HEADER_REFS, HEADER_RX, HEADER_RX_MAX, HEADER_SLOTS, HEADER_SLOTS_MAX, HEADER_TX,
+  HEADER_TX_MAX, RX_BYTES, RX_LENGTH, RX_PORT, RX_SLOT, RX_TAG, SLOT_BYTES, TX_BODY, TX_BODY_LENGTH, TX_BYTES,
+  TX_HEAD, TX_PORT,
 } from "./abi";
 
 let slots: usize = 0;
@@ -107,11 +107,18 @@ export function rxPush(port: u32, slot: u32, bytes: u32, tag: u32): void {
   rxTail++;
 }
 
-/** The oldest received descriptor. */
+/** The descriptor `index` behind the oldest one. */
 // @ts-ignore: decorator
 @inline
-export function rxShift(): usize {
-  return rx + <usize>((rxHead++ & rxMask) * RX_BYTES);
+export function rxPeek(index: u32): usize {
+  return rx + <usize>(((rxHead + index) & rxMask) * RX_BYTES);
+}
+
+/** The `count` oldest descriptors are done. */
+// @ts-ignore: decorator
+@inline
+export function rxDrop(count: u32): void {
+  rxHead += count;
 }
 
 export function txPending(): u32 {
@@ -129,12 +136,10 @@ export function txRoom(): u32 {
 @inline
 export function txPush(port: u32, slot: u32, body: usize, bodyBytes: u32, head: usize, headBytes: u32): void {
   const at = tx + <usize>((txTail++ & txMask) * TX_BYTES);
-  store<u16>(at, port, TX_PORT);
-  store<u16>(at, slot, TX_SLOT);
+  store<u32>(at, port | (slot << 16), TX_PORT);
   store<u32>(at, <u32>body, TX_BODY);
   store<u32>(at, bodyBytes, TX_BODY_LENGTH);
-  store<u32>(at, <u32>head, TX_HEAD);
-  store<u32>(at, headBytes, TX_HEAD_LENGTH);
+  store<u64>(at, <u64>head | (<u64>headBytes << 32), TX_HEAD);
 }
 
 /** The oldest transmit descriptor; it stays valid until the queue is written again. */
@@ -142,6 +147,13 @@ export function txPush(port: u32, slot: u32, body: usize, bodyBytes: u32, head: 
 @inline
 export function txShift(): usize {
   return tx + <usize>((txHead++ & txMask) * TX_BYTES);
+}
+
+/** The descriptor `index` behind the oldest one. */
+// @ts-ignore: decorator
+@inline
+export function txPeek(index: u32): usize {
+  return txDescriptor(txHead + index);
 }
 
 /** The descriptor that was queued as the `count`th, as `txTail` counts; it has not been shifted yet. */

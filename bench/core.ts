@@ -1,107 +1,109 @@
 /**
- * `npm run bench`: how long the packet core takes for a frame, without any kernel around it.
+ * `npm run bench [-- --rounds N] [--core FILE]`: how long the packet core takes for a frame, without any kernel around
+ * it, beside the same algorithm in C.
  *
- * A round is one batch of 64 frames of 64 bytes through the full pipeline: sanity checks, ingress VLAN, source check,
- * forwarding database, bridge rules, tag push or pop, counters, transmit descriptors, slots. Random stations, so that
- * the table is really read. Times are of one process on a quiet machine or not: compare rows of one run, not runs of
- * two days.
+ * A round is batches of 64 frames of 64 bytes through the full pipeline: sanity checks, ingress VLAN, source check,
+ * forwarding database, bridge rules, tag push or pop, counters, transmit descriptors, slots. Every frame has another
+ * destination, out of the whole table. The other side is bench/firmware/native.c, written by hand, with the same tables
+ * and tests, at -O3, in the same process. What stands for the kernel (writing heads and descriptors) is measured alone
+ * and taken off on both sides. The two take turns of a few milliseconds, so that other work on the machine hits both;
+ * ratios are medians of the rounds. `--core` puts another build of the core (build/core.wasm of another commit, with
+ * the same layout) beside them.
  */
 import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 import Benchmark from "benchmark";
-import * as abi from "../assembly/abi.js";
-import { type CoreLimits, compileCore, createMemory, Engine, macNumbers } from "../src/core/engine.js";
+import { type Contestant, coreInV8, type Runner, twinInC, twinMissing } from "./core/engines.js";
+import { BATCH, type Scene } from "./core/scene.js";
+import { median } from "./e2e/statistics.js";
 
-const BATCH = 64;
-const FRAME_BYTES = 60; // 64 on the wire with the checksum that the hardware adds
-const VLAN_50 = ((0x8100 << 16) | 50) >>> 0;
+const { values: options } = parseArgs({
+	options: { rounds: { type: "string", default: "25" }, core: { type: "string" } },
+});
 
-type Target = "sibling" | "wire, tag pushed" | "from the wire, tag popped" | "broadcast, 15 siblings and the wire";
+/** Batches in each call of what is measured: a call into C costs as much as ten frames. */
+const BATCHES = 16;
+/** Of one turn; short, so that both sides see the same machine. */
+const TURN = { minTime: 0.001, maxTime: 0.006, minSamples: 4 };
 
-interface Scenario {
-	target: Target;
-	/** Addresses in the forwarding database. */
-	stations: number;
-}
+const flat = (route: Scene["route"], ports: number, vlans: number, busy: number): Scene => ({
+	route,
+	stations: ports,
+	ports,
+	vlans,
+	busy: Math.min(busy, ports),
+});
+const PORTS = [2, 16, 100, 1000];
+const VLANS = [1, 16, 256, 4094];
 
-const SCENARIOS: Scenario[] = [
-	...[64, 4096, 100_000, 1_000_000].map((stations) => ({ target: "sibling" as const, stations })),
-	{ target: "wire, tag pushed", stations: 4096 },
-	{ target: "from the wire, tag popped", stations: 4096 },
-	{ target: "broadcast, 15 siblings and the wire", stations: 4096 },
+const TABLES: Scene[] = [
+	...[64, 4096, 100_000, 1_000_000].map((stations): Scene => ({ route: "sibling", stations, ports: 2, vlans: 1 })),
+	...(
+		[
+			"to the wire, tag pushed",
+			"from the wire, tag popped",
+			"to the wire, two tags pushed",
+			"from the wire, two tags popped",
+		] as const
+	).map((route): Scene => ({ route, stations: 4096, ports: 2, vlans: 1 })),
+	{ route: "broadcast, 15 siblings and the wire", stations: 4096, ports: 16, vlans: 1 },
+];
+/**
+ * What must not get dearer when there is more of it: each list by its first scene. Where all of them are busy, every
+ * frame needs other records than the one before, which are in no near cache: that is the processor's share.
+ */
+const FLAT: { what: string; scenes: [number, Scene][] }[] = [
+	{ what: "ports, two are busy", scenes: PORTS.map((n) => [n, flat("sibling", n, 1, 2)]) },
+	{ what: "ports, all are busy", scenes: PORTS.map((n) => [n, flat("sibling", n, 1, n)]) },
+	...(["to the wire, tag pushed", "from the wire, tag popped"] as const).flatMap((route) =>
+		[1, Number.POSITIVE_INFINITY].map((busy): (typeof FLAT)[number] => ({
+			what: `VLANs, ${route.slice(0, route.indexOf(","))}, ${busy === 1 ? "one is" : "all are"} busy`,
+			scenes: VLANS.map((n) => [n, flat(route, n, n, busy)]),
+		})),
+	),
 ];
 
-function limitsFor(stations: number): CoreLimits {
-	const fdbCapacity = 2 ** Math.ceil(Math.log2(stations * 2 + 64));
-	return { portsMax: 64, segmentsMax: 16, tablesMax: 8, fdbCapacity, slotsMax: 512 };
+/** Nanoseconds for a frame, one value for each sample. */
+function turn(runner: Runner, kind: keyof Runner): number[] {
+	const benchmark = new Benchmark({ ...TURN, fn: () => runner[kind](BATCHES) });
+	benchmark.run();
+	const { error } = benchmark as unknown as { error?: Error };
+	if (error) throw error;
+	return (benchmark.stats?.sample ?? []).map((seconds) => (seconds * 1e9) / (BATCHES * BATCH));
 }
 
-/** Station `index` as the number that the core compares: locally administered, 02:00:xx:xx:xx:xx. */
-function station(index: number): bigint {
-	return (BigInt(index) << 16n) | 0x0002n;
+interface Cost {
+	ns: number;
+	/** A quarter of the rounds is lower, a quarter higher. */
+	spread: [number, number];
+	/** What the core takes in units of this one: the median of the rounds. */
+	ratio: number;
 }
 
-function addPort(engine: Engine, kind: number, segment: number, network: number, mac: string): number {
-	const { low, high } = macNumbers(mac);
-	const port = engine.core.portAdd(kind, abi.MODE_BRIDGE, segment, network, low, high, 1500);
-	if (port === 0) throw new Error(`no port for ${mac}`);
-	return port;
-}
-
-/** A function that forwards one batch; what does not change is prepared here. */
-function prepare({ target, stations }: Scenario): () => void {
-	const limits = limitsFor(stations);
-	const module = compileCore();
-	const engine = new Engine(module, createMemory(module, limits), limits);
-	const { core } = engine;
-	const uplink = addPort(engine, abi.KIND_UPLINK, 0, 0, "02:ff:00:00:00:00");
-	const segment = core.segmentAdd(uplink, VLAN_50, 0);
-	const members = target.startsWith("broadcast") ? 16 : 2;
-	const ports = Array.from({ length: members }, (_, i) => {
-		return addPort(engine, abi.KIND_ENDPOINT, segment, 1, `02:ee:00:00:00:${i.toString(16).padStart(2, "0")}`);
-	});
-	for (let i = 1; i <= stations - members; i++) core.fdbAdd(segment, station(i), ports[1]!);
-
-	const rx = engine.header(abi.HEADER_RX);
-	const slots = engine.header(abi.HEADER_SLOTS);
-	const fromWire = target.startsWith("from the wire");
-	let seed = 1;
-	for (let slot = 0; slot < limits.slotsMax; slot++) {
-		seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator: the same frames in each run
-		const frame = new DataView(new ArrayBuffer(FRAME_BYTES));
-		const known = station(1 + (seed % (stations - members)));
-		if (target.startsWith("broadcast")) frame.setBigUint64(0, 0xffff_ffff_ffff_ffffn);
-		else if (target.startsWith("wire")) frame.setBigUint64(0, 0x0000_5e00_5301_0000n);
-		else frame.setBigUint64(0, known, true);
-		frame.setUint32(6, 0x02ee_0000);
-		frame.setUint16(10, 0);
-		frame.setUint16(12, 0x0800);
-		engine.view(slots + slot * abi.SLOT_BYTES + abi.SLOT_FRAME, FRAME_BYTES).set(new Uint8Array(frame.buffer));
-	}
-	const descriptors = new DataView(engine.memory.buffer, rx, BATCH * abi.RX_BYTES);
-	for (let i = 0; i < BATCH; i++) {
-		descriptors.setUint16(i * abi.RX_BYTES + abi.RX_PORT, fromWire ? uplink : ports[0]!, true);
-		descriptors.setUint32(i * abi.RX_BYTES + abi.RX_LENGTH, FRAME_BYTES, true);
-		descriptors.setUint32(i * abi.RX_BYTES + abi.RX_TAG, fromWire ? VLAN_50 : 0, true);
-	}
-	// A tag that is pushed in place moves the vnet header and the addresses; reception would write them again, so we do.
-	const words = new Uint32Array(engine.memory.buffer);
-	const head = (slots + abi.SLOT_FRAME - 12) >>> 2;
-	const headWords = words.slice(head, head + 6);
-	const restores = target.startsWith("wire");
-	return () => {
-		core.batchPrepare(BATCH);
-		if (restores) {
-			for (let i = 0; i < BATCH; i++) {
-				const slot = descriptors.getUint16(i * abi.RX_BYTES + abi.RX_SLOT, true);
-				const target = head + ((slot * abi.SLOT_BYTES) >>> 2);
-				for (let word = 0; word < 6; word++) words[target + word] = headWords[word]!;
-			}
+/** What each contestant takes for a frame of a scene. */
+function measure(scene: Scene, contestants: Contestant[]): Cost[] {
+	const runners = contestants.map((contestant) => contestant.prepare(scene));
+	const costs = runners.map((): number[] => []);
+	for (const runner of runners) for (const kind of ["forward", "receive"] as const) turn(runner, kind);
+	for (let round = 0; round < Number(options.rounds); round++) {
+		for (let at = 0; at < runners.length; at++) {
+			const index = (at + round) % runners.length;
+			const [all, received] = (["forward", "receive"] as const).map((kind) => median(turn(runners[index]!, kind)));
+			costs[index]!.push(all! - received!);
 		}
-		const sent = core.batchForward(BATCH);
-		if (sent < BATCH) throw new Error(`only ${sent} of ${BATCH} frames were forwarded`);
-		core.batchDone();
-	};
+	}
+	return costs.map((rounds) => {
+		const sorted = rounds.toSorted((a, b) => a - b);
+		const quarter = sorted.length >> 2;
+		return {
+			ns: median(rounds),
+			spread: [sorted[quarter]!, sorted[sorted.length - 1 - quarter]!],
+			ratio: median(costs[0]!.map((ns, round) => ns / rounds[round]!)),
+		};
+	});
 }
 
 function machine(): string {
@@ -111,35 +113,54 @@ function machine(): string {
 	return `vlane ${version}, ${cpus()[0]?.model} x ${length}, Linux ${release()}, Node ${process.versions.node}, ${date}`;
 }
 
-console.log(`Packet core, batches of ${BATCH} frames of 64 bytes\n${machine()}\n`);
-const HEADINGS = ["addresses".padStart(10), "ns/frame".padStart(10), "Mframes/s".padStart(11), "+-%".padStart(7)];
-console.log(["what".padEnd(38), ...HEADINGS].join(""));
+const cell = ({ ns, spread }: Cost): string => `${ns.toFixed(1)} (${spread.map((of) => of.toFixed(1)).join("-")})`;
+const WIDTHS = [38, 11, 11];
+const CELL = 20;
 
-const suite = new Benchmark.Suite();
-for (const scenario of SCENARIOS) {
-	let batch: (() => void) | undefined;
-	suite.add(scenario.target, {
-		fn: () => batch!(),
-		onStart: () => {
-			batch = prepare(scenario);
-		},
-		onComplete: (event: Benchmark.Event) => {
-			batch = undefined; // tables of a million stations are large: one at a time
-			const { hz, stats } = event.target as unknown as Benchmark;
-			const perSecond = (hz ?? 0) * BATCH;
-			const row = [
-				scenario.target.padEnd(38),
-				scenario.stations.toString().padStart(10),
-				(1e9 / perSecond).toFixed(1).padStart(10),
-				(perSecond / 1e6).toFixed(1).padStart(11),
-				(stats?.rme ?? 0).toFixed(1).padStart(7),
-			];
-			console.log(row.join(""));
-		},
-		onError: (event: Benchmark.Event) => {
-			console.error(`vlane bench: ${scenario.target}: ${(event.target as unknown as { error: Error }).error.message}`);
-			process.exitCode = 1;
-		},
-	});
+const contestants = [coreInV8()];
+if (twinMissing) console.error(`without the twin in C: ${twinMissing}`);
+else contestants.push(twinInC());
+if (options.core) contestants.push(coreInV8("other core", pathToFileURL(resolve(options.core))));
+const others = contestants.slice(1);
+
+console.log(`Packet core, batches of ${BATCH} frames of 64 bytes\n${machine()}`);
+console.log(`ns per frame: median of ${options.rounds} rounds (a quarter is lower, a quarter higher)\n`);
+const heading = (what: string[]): string =>
+	[
+		...what.map((text, at) => (at ? text.padStart(WIDTHS[at]!) : text.padEnd(WIDTHS[0]!))),
+		...contestants.map(({ name }) => name.padStart(CELL)),
+		...others.map(({ name }) => `/ ${name}`.padStart(14)),
+	].join("");
+console.log(heading(["what", "addresses", "Mframes/s"]));
+for (const scene of TABLES) {
+	const costs = measure(scene, contestants);
+	const [first, ...rest] = costs as [Cost, ...Cost[]];
+	const rate = (1e3 / first.ns).toFixed(1);
+	console.log(
+		[
+			scene.route.padEnd(WIDTHS[0]!),
+			scene.stations.toString().padStart(WIDTHS[1]!),
+			rate.padStart(WIDTHS[2]!),
+			...costs.map((cost) => cell(cost).padStart(CELL)),
+			...rest.map(({ ratio }) => ratio.toFixed(2).padStart(14)),
+		].join(""),
+	);
 }
-suite.run();
+console.log(`\n${heading(["what", "number", "/ first"])}`);
+for (const { what, scenes } of FLAT) {
+	let base = 0;
+	for (const [number, scene] of scenes) {
+		const costs = measure(scene, contestants);
+		const [first, ...rest] = costs as [Cost, ...Cost[]];
+		base ||= first.ns;
+		console.log(
+			[
+				what.padEnd(WIDTHS[0]!),
+				number.toString().padStart(WIDTHS[1]!),
+				(first.ns / base).toFixed(2).padStart(WIDTHS[2]!),
+				...costs.map((cost) => cell(cost).padStart(CELL)),
+				...rest.map(({ ratio }) => ratio.toFixed(2).padStart(14)),
+			].join(""),
+		);
+	}
+}

@@ -53,7 +53,7 @@
 #define VLANE_CQ_ENTRIES 2048
 
 /* Port record. */
-#define VLANE_PORT_BYTES 512
+#define VLANE_PORT_BYTES 320 /* an odd number of lines: ports are spread over all sets of a cache */
 #define VLANE_PORT_KIND 0 /* u8, KIND_* */
 #define VLANE_PORT_MODE 1 /* u8, MODE_* */
 #define VLANE_PORT_FLAGS 2 /* u16, FLAG_* */
@@ -321,7 +321,7 @@ struct vlane_port {
 	uint64_t capture_lost; /* frames that the capture ring had no room for */
 	uint64_t merged; /* frames that left by it as a part of another */
 	uint64_t finished; /* frames that left by it after the core had cut or summed them */
-	uint8_t reserved_272[240];
+	uint8_t reserved_272[48];
 };
 
 /* HEADER_SEGMENTS + number * VLANE_SEGMENT_BYTES. */
