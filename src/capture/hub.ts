@@ -8,11 +8,22 @@
  * A sink that does not keep up loses frames, and they are counted; nobody waits for it.
  */
 import type { RingFrame } from "../core/capturering.js";
-import { type InterfaceCounts, interfaceBlock, packetBlock, sectionBlock, statisticsBlock } from "../pcap/stream.js";
+import {
+	type InterfaceCounts,
+	interfaceBlock,
+	packetBlockBytes,
+	sectionBlock,
+	statisticsBlock,
+	writePacketBlock,
+} from "../pcap/stream.js";
 import type { Filter } from "./filter.js";
 
-/** The ring is emptied so often: at 1 Gb/s it holds more than ten times as much. */
+/** The ring is emptied so often: at 1 Gb/s, each frame in and out, it holds more than twenty times as much. */
 const TICK_MS = 10;
+/** Blocks are handed over in pieces of this size: a write for each frame costs several times what the frame does. */
+const PIECE_BYTES = 256 << 10;
+/** Pieces that are kept to be filled again: new memory costs as much as filling it. */
+const SPARE_PIECES_MAX = 16;
 /** Whatever is asked for, so much of each frame comes out of the core, for filters to look at. */
 const FILTER_BYTES = 128;
 
@@ -49,7 +60,8 @@ export interface CaptureOrder {
 
 /** Where a capture goes. */
 export interface CaptureSink {
-	write(block: Buffer): void;
+	/** `taken` is called once the memory may be used for something else. */
+	write(blocks: Buffer, taken?: () => void): void;
 	/** Has not taken what was written before. */
 	isBehind(): boolean;
 	/** Nothing follows; resolves when all has been taken. */
@@ -135,9 +147,11 @@ export class Hub {
 
 	#drain(): void {
 		if (this.#captures.size === 0) return;
+		const captures = [...this.#captures.values()];
 		for (const frame of this.source.capture.read()) {
-			for (const capture of this.#captures.values()) capture.take(frame);
+			for (const capture of captures) capture.take(frame);
 		}
+		for (const capture of captures) capture.handOver();
 	}
 
 	/** Lets the core record what somebody wants to see, and nothing else. */
@@ -171,6 +185,11 @@ class Capture {
 	readonly #endMs: number;
 	#delivered = 0;
 	#lastNs = nowNs();
+	/** Blocks that the sink has not been given yet, from `#begin` to `#end`. */
+	#piece = Buffer.alloc(0);
+	readonly #spares: Buffer<ArrayBuffer>[] = [];
+	#begin = 0;
+	#end = 0;
 
 	constructor(
 		readonly order: CaptureOrder,
@@ -191,6 +210,7 @@ class Capture {
 
 	/** Looks which ports there are by now. */
 	select(): void {
+		this.handOver();
 		const { snapBytes, filterText } = this.order;
 		this.#countLost();
 		const found = new Map<number, Watched>();
@@ -210,25 +230,51 @@ class Capture {
 
 	take(frame: RingFrame): void {
 		const watched = this.#byPort.get(frame.port);
-		if (!watched || this.isComplete) return;
-		const { order, sink } = this;
+		const { order } = this;
+		if (!watched || this.#delivered >= (order.countMax ?? Number.POSITIVE_INFINITY)) return;
 		watched.received++;
 		if (watched.accepts?.(frame.bytes) === false || !order.filter(frame.bytes)) return;
 		watched.accepted++;
-		if (sink.isBehind()) {
+		const { direction, timeNs, originalBytes, dropped } = frame;
+		const comment = dropped === undefined ? undefined : Buffer.from(`dropped: ${dropped}`);
+		const bytes = frame.bytes.length > order.snapBytes ? frame.bytes.subarray(0, order.snapBytes) : frame.bytes;
+		const packet = { interfaceIndex: watched.index, direction, comment, timeNs, bytes, originalBytes };
+		if (!this.#hasRoom(packetBlockBytes(packet))) {
 			watched.late++;
 			return;
 		}
-		const { direction, timeNs, originalBytes, dropped } = frame;
-		const comment = dropped === undefined ? undefined : `dropped: ${dropped}`;
-		const bytes = frame.bytes.subarray(0, order.snapBytes);
-		sink.write(packetBlock({ interfaceIndex: watched.index, direction, comment, timeNs, bytes, originalBytes }));
+		this.#end = writePacketBlock(this.#piece, this.#end, packet);
 		watched.delivered++;
 		this.#delivered++;
 		this.#lastNs = timeNs;
 	}
 
+	/** Gives the sink what has been collected; `full`: and the rest of the piece will not be used. */
+	handOver(full = false): void {
+		const piece = this.#piece;
+		const taken = () => {
+			if (piece.length === PIECE_BYTES && this.#spares.length < SPARE_PIECES_MAX) this.#spares.push(piece);
+		};
+		if (this.#end > this.#begin) this.sink.write(piece.subarray(this.#begin, this.#end), full ? taken : undefined);
+		this.#begin = this.#end;
+	}
+
+	/** Room for so many bytes more at `#end`; none while the sink is behind. */
+	#hasRoom(bytes: number): boolean {
+		const fits = this.#end + bytes <= this.#piece.length;
+		if (!fits) this.handOver(true);
+		if (this.#begin === this.#end && this.sink.isBehind()) return false;
+		if (!fits) {
+			const spare = bytes <= PIECE_BYTES ? this.#spares.pop() : undefined;
+			this.#piece = spare ?? Buffer.allocUnsafeSlow(Math.max(PIECE_BYTES, bytes));
+			this.#begin = 0;
+			this.#end = 0;
+		}
+		return true;
+	}
+
 	finish(): Promise<void> {
+		this.handOver();
 		this.#countLost();
 		// The clock here is coarser than that of the frames.
 		const endNs = maxOf(nowNs(), this.#lastNs);

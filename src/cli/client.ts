@@ -3,6 +3,7 @@
  */
 import { type IncomingMessage, request } from "node:http";
 import { CliError } from "./errors.js";
+import { type Followed, follow } from "./followed.js";
 
 /** The daemon refused the request; `status` is the HTTP status. */
 export class DaemonError extends CliError {
@@ -46,11 +47,23 @@ export class Client {
 		return this.#send<void>("DELETE", path);
 	}
 
-	/** An answer that goes on, once it has begun. Throws as `get` does. */
-	async open(path: string): Promise<IncomingMessage> {
-		const response = await this.#ask("GET", path, undefined);
-		if (response.statusCode !== 200) this.#read(response.statusCode ?? 0, await this.#textOf(response));
-		return response;
+	/**
+	 * Follows an answer that goes on; resolves once it has begun.
+	 * @param begin called when it is no refusal, before its body; answers what takes the body in pieces, each valid
+	 *   during the call only. What it throws ends the answer.
+	 * @throws as `get` does; what `begin` throws
+	 */
+	async follow(path: string, begin: () => (piece: Buffer) => void): Promise<Followed> {
+		const refusal: Buffer[] = [];
+		const onStatus = (status: number) =>
+			status === 200 ? begin() : (piece: Buffer) => void refusal.push(Buffer.from(piece));
+		const followed = await follow(this.#socketPath, path, onStatus).catch((error: NodeJS.ErrnoException) => {
+			throw typeof error.code === "string" ? this.#unreachable(error) : error;
+		});
+		if (followed.status === 200) return followed;
+		await followed.ended.catch(() => undefined);
+		this.#read(followed.status, Buffer.concat(refusal).toString("utf8"));
+		throw new CliError(`HTTP status ${followed.status}`);
 	}
 
 	async #send<T>(method: string, path: string, body?: object): Promise<T> {

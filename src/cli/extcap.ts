@@ -3,10 +3,9 @@
  * (the chapter on extcap in Wireshark's developer's guide). Each network and each port of the running daemon is an
  * interface there.
  */
-import { createWriteStream } from "node:fs";
 import type { ApiNetwork } from "../control/types.js";
 import type { ApiPort } from "../control/view.js";
-import { openCapture } from "./capturestream.js";
+import { writeCapture } from "./captureout.js";
 import { Client } from "./client.js";
 import { messageOf } from "./errors.js";
 import { DEFAULT_SOCKET } from "./table/spec.js";
@@ -79,15 +78,9 @@ async function capture(host: string, options: Map<string, string>): Promise<numb
 	const fifo = options.get("fifo");
 	if (fifo === undefined) throw new Error("--capture needs --fifo");
 	const snaplen = Number(options.get("snaplen") || 262_144);
-	const { data } = await openCapture(host, { of, snaplen, filter: options.get("extcap-capture-filter") });
-	await new Promise<void>((resolve, reject) => {
-		const target = createWriteStream(fifo);
-		// Wireshark closes its end when the user stops the capture.
-		target.on("error", (error: NodeJS.ErrnoException) => (error.code === "EPIPE" ? resolve() : reject(error)));
-		target.on("finish", resolve);
-		data.on("error", () => target.end());
-		data.pipe(target);
-	});
-	data.destroy();
+	const wish = { of, snaplen, filter: options.get("extcap-capture-filter") };
+	// Wireshark closes its end when the user stops the capture, on a quiet network long before the next frame.
+	const { ended } = await writeCapture(host, wish, fifo, () => undefined);
+	await ended;
 	return 0;
 }

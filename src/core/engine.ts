@@ -90,8 +90,11 @@ export const DEFAULT_LIMITS: CoreLimits = {
 	slotsMax: 512,
 };
 
-/** The daemon's: 130 ms of 1 Gb/s fit in the capture ring, of which pages are taken only once something is captured. */
-export const DAEMON_LIMITS: CoreLimits = { ...DEFAULT_LIMITS, captureBytes: 1 << 24 };
+/**
+ * The daemon's: a quarter of a second of 1 Gb/s, in and out, fits in the capture ring, because a busy machine lets the
+ * reader wait. Its pages are taken from the system only once something is captured.
+ */
+export const DAEMON_LIMITS: CoreLimits = { ...DEFAULT_LIMITS, captureBytes: 1 << 26 };
 
 const PAGE_BYTES = 65536;
 

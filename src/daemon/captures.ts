@@ -8,10 +8,19 @@ import type { Networks } from "../control/networks.js";
 import type { NetworkRecord } from "../control/types.js";
 import type { View } from "../control/view.js";
 import { CAPTURED_BYTES_MAX } from "../pcap/format.js";
+import { isErrno } from "../sys/errno.js";
+import { SOL_SOCKET, setsockopt } from "../sys/libc.js";
 import { Download } from "./download.js";
 
 /** A reader may be so far behind, in bytes, before frames are lost. */
-const BEHIND_BYTES_MAX = 32 << 20;
+const BEHIND_BYTES_MAX = 64 << 20;
+/**
+ * What the kernel holds for a reader. With its default of 208 KiB, daemon and reader take turns a thousand times a
+ * second at 1 Gb/s, which a busy machine does not grant them.
+ */
+const SOCKET_BYTES = 8 << 20;
+const SO_SNDBUF = 7;
+const SO_SNDBUFFORCE = 32;
 const SNAP_BYTES_MIN = 64;
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 const SECONDS_MAX = 86_400;
@@ -49,16 +58,30 @@ export function startCapture(services: CaptureServices, query: URLSearchParams):
 	};
 	const id = hub.newId();
 	return new Download(CAPTURE_TYPE, { [CAPTURE_HEADER]: String(id) }, (target) => {
+		enlargeBuffer(target);
 		hub.open(id, order, sinkOf(target));
 		target.once("close", () => hub.end(id));
 		target.on("error", () => hub.end(id));
 	});
 }
 
+function enlargeBuffer(target: Writable): void {
+	// Node has no name for the descriptor of a connection.
+	const { socket } = target as { socket?: { _handle?: { fd?: number } } };
+	const fd = socket?._handle?.fd ?? -1;
+	if (fd < 0) return;
+	try {
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES, "SO_SNDBUFFORCE", "capture");
+	} catch (error) {
+		if (!isErrno(error, "EPERM")) throw error;
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BYTES, "SO_SNDBUF", "capture");
+	}
+}
+
 function sinkOf(target: Writable): CaptureSink {
 	return {
-		write: (block) => {
-			if (!target.destroyed) target.write(block);
+		write: (blocks, taken) => {
+			if (!target.destroyed) target.write(blocks, taken);
 		},
 		isBehind: () => target.writableLength > BEHIND_BYTES_MAX,
 		end: () =>

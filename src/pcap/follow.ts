@@ -31,20 +31,26 @@ export class Follower {
 	/** Complete once the stream has ended. */
 	readonly counts: FollowedCounts = { received: 0, lost: 0, late: 0, delivered: 0 };
 
-	/** @param onPacket called for each packet of the stream, in order */
-	constructor(readonly onPacket: (packet: FollowedPacket) => void) {}
+	/** Bytes of a packet that nobody wants to hear of, still to come. */
+	#skipBytes = 0;
 
-	/** Takes the next piece of the stream. */
+	/** @param onPacket called for each packet of the stream, in order; without it they are passed over */
+	constructor(readonly onPacket?: (packet: FollowedPacket) => void) {}
+
+	/** Takes the next piece of the stream; its memory is the caller's again afterwards. */
 	push(chunk: Buffer): void {
-		this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-		let at = 0;
-		while (this.#rest.length - at >= 12) {
-			const bytes = this.#rest.readUInt32LE(at + 4);
-			if (this.#rest.length - at < bytes) break;
-			this.#take(this.#rest.readUInt32LE(at), this.#rest.subarray(at + 8, at + bytes - 4));
+		const piece = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+		let at = this.#skipBytes;
+		while (piece.length - at >= 12) {
+			const type = piece.readUInt32LE(at);
+			const bytes = piece.readUInt32LE(at + 4);
+			const isWanted = type !== BLOCK_ENHANCED_PACKET || this.onPacket !== undefined;
+			if (isWanted && piece.length - at < bytes) break;
+			if (isWanted) this.#take(type, piece.subarray(at + 8, at + bytes - 4));
 			at += bytes;
 		}
-		this.#rest = this.#rest.subarray(at);
+		this.#skipBytes = Math.max(0, at - piece.length);
+		this.#rest = Buffer.from(piece.subarray(Math.min(at, piece.length)));
 	}
 
 	#take(type: number, body: Buffer): void {
@@ -53,7 +59,7 @@ export class Follower {
 		} else if (type === BLOCK_ENHANCED_PACKET) {
 			const length = body.readUInt32LE(12);
 			const options = optionsOf(body, 20 + ((length + 3) & ~3));
-			this.onPacket({
+			this.onPacket?.({
 				name: this.#names[body.readUInt32LE(0)] ?? "",
 				direction: (options.get(PACKET_FLAGS)?.[0] ?? 0) === 2 ? "out" : "in",
 				comment: options.get(COMMENT)?.toString(),

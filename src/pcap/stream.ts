@@ -28,8 +28,8 @@ export interface DirectedPacket {
 	/** Number of its interface, in the order in which their blocks were written. */
 	interfaceIndex: number;
 	direction: "in" | "out";
-	/** For people; undefined: nothing is said. */
-	comment: string | undefined;
+	/** For people, UTF-8; undefined: nothing is said. */
+	comment: Uint8Array | undefined;
 	timeNs: bigint;
 	bytes: Uint8Array;
 	originalBytes: number;
@@ -59,6 +59,11 @@ const INTERFACE_FILTER = 11;
 const PACKET_FLAGS = 2;
 const STATISTICS = { start: 2, end: 3, received: 4, lost: 5, accepted: 6, late: 7, delivered: 8 };
 const NANOSECONDS = 9;
+/** Header of a block and the fixed part of a packet's. */
+const PACKET_AT = 28;
+/** Code and length of an option, or the end of them. */
+const OPTION_BYTES = 4;
+const FLAGS_BYTES = 4;
 const VERSION_MAJOR = 1;
 const LENGTH_UNKNOWN = 0xffffffffffffffffn;
 
@@ -84,17 +89,43 @@ export function interfaceBlock({ name, description, snapBytes, filter }: NamedIn
 	return block(BLOCK_INTERFACE, body, options);
 }
 
-export function packetBlock(packet: DirectedPacket): Buffer {
+/** Bytes of a packet's block. */
+export function packetBlockBytes({ bytes, comment }: DirectedPacket): number {
+	const options = OPTION_BYTES + FLAGS_BYTES + (comment === undefined ? 0 : OPTION_BYTES + padded(comment.length));
+	return PACKET_AT + padded(bytes.length) + options + OPTION_BYTES + 4;
+}
+
+/**
+ * Writes a packet's block into a buffer that has room for it, and nothing else: there is one for every frame.
+ * @returns where the next block begins
+ */
+export function writePacketBlock(target: Buffer, at: number, packet: DirectedPacket): number {
 	const { interfaceIndex, direction, comment, timeNs, bytes, originalBytes } = packet;
-	const body = Buffer.alloc(20 + padded(bytes.length));
-	body.writeUInt32LE(interfaceIndex, 0);
-	writeTime(body, timeNs, 4);
-	body.writeUInt32LE(bytes.length, 12);
-	body.writeUInt32LE(originalBytes, 16);
-	body.set(bytes, 20);
-	const options: Option[] = [[PACKET_FLAGS, Uint8Array.of(direction === "in" ? 1 : 2, 0, 0, 0)]];
-	if (comment !== undefined) options.push(text(COMMENT, comment));
-	return block(BLOCK_ENHANCED_PACKET, body, options);
+	const { length } = bytes;
+	const total = packetBlockBytes(packet);
+	const data = at + PACKET_AT;
+	target.writeUInt32LE(BLOCK_ENHANCED_PACKET, at);
+	target.writeUInt32LE(total, at + 4);
+	target.writeUInt32LE(interfaceIndex, at + 8);
+	writeTime(target, timeNs, at + 12);
+	target.writeUInt32LE(length, at + 20);
+	target.writeUInt32LE(originalBytes, at + 24);
+	target.set(bytes, data);
+	let end = data + padded(length);
+	target.fill(0, data + length, end);
+	target.writeUInt32LE(PACKET_FLAGS | (FLAGS_BYTES << 16), end);
+	target.writeUInt32LE(direction === "in" ? 1 : 2, end + OPTION_BYTES);
+	end += OPTION_BYTES + FLAGS_BYTES;
+	if (comment !== undefined) {
+		const next = end + OPTION_BYTES + padded(comment.length);
+		target.writeUInt32LE(COMMENT | (comment.length << 16), end);
+		target.set(comment, end + OPTION_BYTES);
+		target.fill(0, end + OPTION_BYTES + comment.length, next);
+		end = next;
+	}
+	target.writeUInt32LE(OPTION_END, end);
+	target.writeUInt32LE(total, end + OPTION_BYTES);
+	return end + OPTION_BYTES + 4;
 }
 
 /** Stands behind the packets. */

@@ -229,4 +229,22 @@ test("Wireshark finds networks and ports, and captures through its pipe", async 
 	assert.ok(readFileSync(file).includes(name));
 });
 
+test("a reader that is gone ends the capture, also when nothing passes", async (site) => {
+	await makeScene(site);
+	const env = { VLANE_HOST: `unix://${site.vlane.socket}` };
+	const fifo = join(site.vlane.directory, "gone");
+	must(["mkfifo", fifo]);
+	const extcap = [process.execPath, EXTCAP, "--capture", "--extcap-interface", "vlane:v50", "--fifo", fifo];
+	const first = [process.execPath, VLANE, "capture", "-w", fifo, "v50"];
+	for (const command of [extcap, first]) {
+		const writer = site.lan.host.start(command, { env });
+		// It reads the capture's first block and goes.
+		must(["head", "-c", "100", fifo]);
+		assert.is((await writer.ended).status, 0);
+	}
+	const piped = `"$@" -w - v50 | head -c 100 > /dev/null`;
+	const shell = ["sh", "-c", piped, "sh", process.execPath, VLANE, "capture"];
+	assert.is((await site.lan.host.start(shell, { env }).ended).status, 0);
+});
+
 captures.run();

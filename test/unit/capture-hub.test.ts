@@ -111,6 +111,45 @@ hubs("what a slow reader does not take is counted, as is what the ring lost", as
 	assert.equal(reader.follower.counts, { received: 5, lost: 3, late: 5, delivered: 0 });
 });
 
+hubs("a follower without a listener counts the same, however the stream is cut", async () => {
+	for (const pieceBytes of [1, 5, 11, 12, 13, 100, 1_000_000]) {
+		const source = new Source();
+		const hub = new Hub(source);
+		const follower = new Follower();
+		const write = (blocks: Buffer) => {
+			for (let at = 0; at < blocks.length; at += pieceBytes) follower.push(blocks.subarray(at, at + pieceBytes));
+		};
+		const sink = { write, isBehind: () => false, end: async () => undefined };
+		hub.open(hub.newId(), orderOf([ONE, TWO]), sink);
+		for (let i = 0; i < 20; i++) source.pass(1 + (i & 1), 60 + i);
+		await hub.close();
+		assert.equal(follower.counts, { received: 20, lost: 0, late: 0, delivered: 20 });
+	}
+});
+
+hubs("pieces are filled again once they are taken, and not before", async () => {
+	const source = new Source();
+	const hub = new Hub(source);
+	const held: { blocks: Buffer; copy: Buffer; taken: (() => void) | undefined }[] = [];
+	const write = (blocks: Buffer, taken?: () => void) => held.push({ blocks, copy: Buffer.from(blocks), taken });
+	hub.open(hub.newId(), orderOf([ONE]), { write, isBehind: () => false, end: async () => undefined });
+	const seen: Buffer[] = [];
+	for (let round = 0; round < 30; round++) {
+		for (let i = 0; i < 300; i++) source.pass(1, 1000);
+		await new Promise((resolve) => setTimeout(resolve, 15));
+		for (const { blocks, copy, taken } of held.splice(0)) {
+			assert.ok(blocks.equals(copy));
+			seen.push(copy);
+			taken?.();
+		}
+	}
+	await hub.close();
+	for (const { copy } of held) seen.push(copy);
+	const follower = new Follower();
+	follower.push(Buffer.concat(seen));
+	assert.equal(follower.counts, { received: 9000, lost: 0, late: 0, delivered: 9000 });
+});
+
 hubs("a port of the same name is the same interface, whatever its number", async () => {
 	const source = new Source();
 	const hub = new Hub(source);
