@@ -25,7 +25,7 @@ import {
 import { loadShared, storeShared } from "./features";
 import { forwardBatch } from "./forward";
 import {
-  rxPending, rxPush, rxRoom, slotAt, slotFree, slotRelease, slotsFree, slotTake, txPending, txShift,
+  rxPending, rxPush, rxRoom, slotAt, slotFree, slotRelease, slotsFree, slotTake, txPending, txRewind, txShift,
 } from "./queues";
 import { countDrop, portAt } from "./ports";
 
@@ -115,6 +115,7 @@ export function controlArm(): void {
 /** One batch. Answers the number of requests to submit, and PUMP_*. */
 export function pump(): u32 {
   attention = 0;
+  if (txPending() == 0) txRewind(); // its first descriptors are in the cache
   reap();
   forwardBatch();
   transmit();

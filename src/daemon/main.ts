@@ -2,12 +2,16 @@
 import { resolve } from "node:path";
 import { VlaneError } from "../control/errors.js";
 import { LOG_LEVELS, type LogLevel } from "../control/log.js";
+import { releaseMemory } from "../sys/memory.js";
 import { rest } from "../sys/privileges.js";
 import { type Closers, startForwarding } from "./forwarding.js";
 import { parseListenAddress, parseMetricsPlace } from "./listenaddress.js";
 import { createLog } from "./log.js";
 import type { DaemonOptions } from "./options.js";
 import { checkCapabilities, checkTun, prepareSocket, RESTING_CAPABILITIES } from "./preflight.js";
+
+/** After the start: by then, what it needed for a while is free. */
+const RELEASE_MS = 1000;
 
 /**
  * Runs the daemon in this process until SIGTERM or SIGINT. Containers and their interfaces are left as they are then.
@@ -37,6 +41,7 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		log.info("serving", { pid: process.pid, datapath: ring, workers, state: stateDir });
 		// At every log level: whoever starts the daemon waits for this line.
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
+		setTimeout(releaseMemory, RELEASE_MS).unref();
 		const signal = await stopped.promise;
 		log.info("stopping, containers keep running", { signal });
 	} finally {

@@ -422,6 +422,20 @@ export function pidfdOpen(pid: number): number {
 	return check(c.syscallNumbers(SYS_PIDFD_OPEN, pid, 0, 0, 0, 0, 0), "pidfd_open", `pid ${pid}`);
 }
 
+/** A function that only glibc has; without it, one that does nothing. */
+function glibcOnly(name: string, parameters: string[]): (...values: number[]) => void {
+	try {
+		return lib.func(name, "int", parameters);
+	} catch {
+		return () => undefined;
+	}
+}
+
+/** mallopt(3). */
+export const mallopt = glibcOnly("mallopt", ["int", "int"]);
+/** malloc_trim(3). */
+export const mallocTrim = glibcOnly("malloc_trim", ["size_t"]);
+
 /** A descriptor in this thread's event loop. It must be closed before the descriptor and before the loop ends. */
 export interface PollHandle {
 	start(options: { readable?: boolean; writable?: boolean }, callback: () => void): void;

@@ -3,6 +3,7 @@ import { LOG_LEVELS } from "../../control/log.js";
 import { DAEMON_CAPABILITIES } from "../../daemon/preflight.js";
 import { joinGroup } from "../../daemon/socketgroup.js";
 import { WORKERS_MAX } from "../../host/types.js";
+import { allocateSparingly } from "../../sys/memory.js";
 import { shed } from "../../sys/privileges.js";
 import { UsageError } from "../errors.js";
 import { DEFAULT_SOCKET, DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
@@ -25,6 +26,7 @@ export async function run({ flags }: Invocation): Promise<number> {
 	const socketGid = group === undefined ? undefined : joinGroup(group);
 	// Before the rest is loaded: it may execute this process anew.
 	shed(DAEMON_CAPABILITIES);
+	allocateSparingly();
 	const { runDaemon } = await import("../../daemon/main.js");
 	await runDaemon({
 		stateDir: flags.string("state-dir") ?? DEFAULT_STATE_DIR,
