@@ -1,5 +1,6 @@
 /** The daemon process: pre-flight checks, wiring, signals. */
 import { resolve } from "node:path";
+import { RESTING_CAPABILITIES } from "../control/capabilities.js";
 import { VlaneError } from "../control/errors.js";
 import { LOG_LEVELS, type LogLevel } from "../control/log.js";
 import { releaseMemory } from "../sys/memory.js";
@@ -8,7 +9,7 @@ import { type Closers, startForwarding } from "./forwarding.js";
 import { parseListenAddress, parseMetricsPlace } from "./listenaddress.js";
 import { createLog } from "./log.js";
 import type { DaemonOptions } from "./options.js";
-import { checkCapabilities, checkTun, prepareSocket, RESTING_CAPABILITIES } from "./preflight.js";
+import { checkCapabilities, checkTun, prepareSocket } from "./preflight.js";
 
 /** After the start: by then, what it needed for a while is free. */
 const RELEASE_MS = 1000;

@@ -2,21 +2,10 @@
 import { closeSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { createConnection } from "node:net";
 import { dirname } from "node:path";
+import { NEEDED_CAPABILITIES } from "../control/capabilities.js";
 import { VlaneError } from "../control/errors.js";
 import { messageOf } from "../control/log.js";
-import { type Capability, missingCapabilities } from "../sys/privileges.js";
-
-/** In effect all the time: interfaces, addresses, raw sockets. */
-export const RESTING_CAPABILITIES: readonly Capability[] = ["CAP_NET_ADMIN", "CAP_NET_RAW"];
-
-/** setns(2) into containers takes it, on the way in and out (src/sys/netns.ts). */
-export const NEEDED_CAPABILITIES: readonly Capability[] = [...RESTING_CAPABILITIES, "CAP_SYS_ADMIN"];
-
-/**
- * All that the daemon ever has. To look at /proc/PID/ns/net takes CAP_SYS_PTRACE, to end processes of other users in a
- * container CAP_KILL; without these it runs, for what needs neither.
- */
-export const DAEMON_CAPABILITIES: readonly Capability[] = [...NEEDED_CAPABILITIES, "CAP_SYS_PTRACE", "CAP_KILL"];
+import { missingCapabilities } from "../sys/privileges.js";
 
 const TUN_DEVICE = "/dev/net/tun";
 

@@ -1,4 +1,8 @@
-/** The systemd unit of the daemon: up before Docker, because an engine does not wait for a driver that is not there. */
+/**
+ * The systemd unit of the daemon: up before Docker, because an engine does not wait for a driver that is not there, and
+ * confined to what it uses.
+ */
+import { DAEMON_CAPABILITIES } from "../control/capabilities.js";
 
 /** Name of the unit. */
 export const UNIT = "vlane.service";
@@ -11,11 +15,52 @@ export interface UnitSpec {
 	command: string;
 	/** Where the engine looks for drivers. */
 	pluginDir: string;
+	/** Who may use the API besides root: name or number of a group. */
+	socketGroup?: string;
 }
 
+const CAPABILITIES = DAEMON_CAPABILITIES.join(" ");
+
+/**
+ * What the daemon can do without (systemd.exec(5), systemd.resource-control(5)). What is absent here is needed: code
+ * made while it runs (V8), /proc of other processes, and directories in which namespaces have names, /tmp among them.
+ * Mounts are followed, so that namespaces which get a name later are seen.
+ */
+const LIMITS = `\
+StateDirectory=vlane
+StateDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=${CAPABILITIES}
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectKernelTunables=yes
+ReadWritePaths=/proc/sys/net
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET AF_XDP
+RestrictNamespaces=net
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallFilter=@system-service bpf
+SystemCallFilter=~@keyring @setuid
+SystemCallErrorNumber=EPERM
+LimitNOFILE=1048576
+LimitMEMLOCK=infinity
+OOMScoreAdjust=-500`;
+
 /** The unit file's text (systemd.unit(5), systemd.service(5)). */
-export function unitText({ node, command, pluginDir }: UnitSpec): string {
-	const daemon = [node, command, "daemon", "--docker-plugin-dir", pluginDir].map(quote).join(" ");
+export function unitText({ node, command, pluginDir, socketGroup }: UnitSpec): string {
+	const group = socketGroup === undefined ? [] : ["--socket-group", socketGroup];
+	const daemon = [node, command, "daemon", "--docker-plugin-dir", pluginDir, ...group].map(quote).join(" ");
 	// The unit counts as started when the driver answers: /run is empty after a boot, so the socket is not an old one.
 	const isThere = `until [ -S "${pluginDir}/vlane.sock" ]; do sleep 0.1; done`;
 	return `[Unit]
@@ -29,11 +74,19 @@ ExecStartPost=/bin/sh -c ${quote(isThere)}
 TimeoutStartSec=30
 Restart=always
 RestartSec=1
-LimitNOFILE=1048576
 
+${LIMITS}
+${writable(pluginDir)}
+${group.length > 0 ? `SupplementaryGroups=${socketGroup}\n` : ""}
 [Install]
 WantedBy=multi-user.target
 `;
+}
+
+/** Makes a directory that the daemon may write to: below /run systemd makes it, elsewhere it has to be there. */
+function writable(directory: string): string {
+	const [, runtime] = /^\/run\/(.+)$/.exec(directory) ?? [];
+	return `RuntimeDirectory=vlane${runtime ? ` ${quote(runtime)}` : `\nReadWritePaths=${quote(directory)}`}`;
 }
 
 /** One word of a command line: quotes and backslashes escaped, % and $ doubled. */

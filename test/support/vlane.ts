@@ -46,6 +46,9 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 	const where = ["--state-dir", stateDirectory, "--socket", socket, "--docker-plugin-dir", "none"];
 	const env = { VLANE_HOST: `unix://${socket}` };
 	const command = (argv: string[]): string[] => [process.execPath, "--enable-source-maps", MAIN, ...argv];
+	// For lists of system calls (docs/reliability.md): detached, so that the daemon is this process's child as ever.
+	const traces = process.env.VLANE_TEST_STRACE;
+	const strace = traces ? ["strace", "-D", "-ff", "-qq", "-s0", "-esignal=none", "-o", join(traces, "daemon")] : [];
 	let daemon: Started | undefined;
 	const vlane: Vlane = {
 		directory,
@@ -60,7 +63,7 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 		run: (argv, options) => host.run(command(argv), { ...options, env: { ...env, ...options.env } }),
 		start: (...argv) => host.start(command(argv), { env }),
 		async startDaemon(...argv) {
-			daemon = host.start(command(["daemon", ...where, ...WORKERS, ...argv]));
+			daemon = host.start([...strace, ...command(["daemon", ...where, ...WORKERS, ...argv])]);
 			await daemon.waitFor(READY);
 		},
 		async stopDaemon(signal = "SIGTERM") {

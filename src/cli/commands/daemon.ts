@@ -1,6 +1,6 @@
 /** `vlane daemon`. */
+import { DAEMON_CAPABILITIES } from "../../control/capabilities.js";
 import { LOG_LEVELS } from "../../control/log.js";
-import { DAEMON_CAPABILITIES } from "../../daemon/preflight.js";
 import { joinGroup } from "../../daemon/socketgroup.js";
 import { WORKERS_MAX } from "../../host/types.js";
 import { allocateSparingly } from "../../sys/memory.js";

@@ -15,6 +15,7 @@ export async function run({ flags }: Invocation): Promise<number> {
 		node: process.execPath,
 		command: realpathSync(process.argv[1] ?? ""),
 		pluginDir: flags.string("docker-plugin-dir") ?? DEFAULT_PLUGIN_DIR,
+		socketGroup: flags.string("socket-group"),
 	});
 	const path = join(flags.string("unit-dir") ?? UNIT_DIR, UNIT);
 	if (flags.bool("dry-run")) {

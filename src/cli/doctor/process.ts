@@ -1,7 +1,7 @@
 /** What this process may do, and the daemon that it would talk to. */
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import { DAEMON_CAPABILITIES, NEEDED_CAPABILITIES } from "../../daemon/preflight.js";
+import { DAEMON_CAPABILITIES, NEEDED_CAPABILITIES } from "../../control/capabilities.js";
 import { missingCapabilities } from "../../sys/privileges.js";
 import { Client } from "../client.js";
 import { messageOf } from "../errors.js";

@@ -11,6 +11,7 @@ export const DOCKER_COMMANDS: CommandSpec[] = [
 			PLUGIN_DIR,
 			{ name: "dry-run", type: "bool", help: "Print the unit and change nothing" },
 			{ name: "enable", type: "bool", help: "Enable and start it, too" },
+			{ name: "socket-group", type: "string", metavar: "group", help: "Group that the unit opens the API to" },
 			{ name: "unit-dir", type: "string", metavar: "directory", help: 'Where it goes (default "/etc/systemd/system")' },
 		],
 		load: () => import("../commands/dockerinstall.js"),

@@ -1,0 +1,105 @@
+/** The systemd unit, below a real systemd: confined as far as it says, and everything works. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { onCleanup } from "../support/cleanup.js";
+import { testOrSkip } from "../support/needs.js";
+import { must, run } from "../support/netns.js";
+import { Systemd } from "../support/systemd.js";
+
+const tests = suite("systemd");
+const need = { root: true, tun: true, tools: ["ip", "nsenter", "ping", "systemctl", "systemd-analyze", "unshare"] };
+
+const VLANE = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
+/** Of 10: the unit needs the host's network, root, and five capabilities, and little else. */
+const EXPOSURE_MAX = 4.2;
+
+const unitOf = (...flags: string[]): string =>
+	must([process.execPath, VLANE, "docker", "install", "--dry-run", ...flags]).replace(/^# .*\n/, "");
+
+let systemd: Systemd;
+
+const vlane = (...argv: string[]): string => systemd.must(process.execPath, VLANE, ...argv);
+const show = (property: string): string => systemd.must("systemctl", "show", "--value", "-p", property, "vlane");
+const ping = (): string => vlane("exec", "one", "ping", "-c1", "-W5", "10.9.0.20");
+
+testOrSkip(tests, "systemd takes the unit, and counts it as confined", need, () => {
+	const directory = mkdtempSync(join(tmpdir(), "vlane-unit-"));
+	const remove = onCleanup(() => rmSync(directory, { recursive: true, force: true }));
+	try {
+		for (const flags of [[], ["--socket-group", "adm"], ["--docker-plugin-dir", "/srv/plug ins"]]) {
+			const path = join(directory, "vlane.service");
+			writeFileSync(path, unitOf(...flags));
+			const { status, stdout, stderr } = run(["systemd-analyze", "verify", path]);
+			// Other units of the machine may have lines that it complains about.
+			const said = (stdout + stderr).split("\n").filter((line) => line.includes("vlane"));
+			assert.equal([status, said], [0, []]);
+			const security = must(["systemd-analyze", "security", "--offline=yes", "--no-pager", path]);
+			const exposure = Number(/exposure level for vlane\.service: ([\d.]+)/.exec(security)?.[1]);
+			assert.ok(exposure <= EXPOSURE_MAX, `${exposure}`);
+		}
+	} finally {
+		remove();
+		rmSync(directory, { recursive: true, force: true });
+	}
+});
+
+testOrSkip(tests, "it starts, and connects containers and namespaces that come later", need, async () => {
+	systemd = await Systemd.boot({ "vlane.service": unitOf("--socket-group", "adm") });
+	systemd.must("systemctl", "start", "vlane");
+	assert.is(show("ActiveState"), "active");
+	systemd.must("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
+	for (const name of ["eth0", "lan"]) systemd.must("ip", "link", "set", name, "up");
+	vlane("network", "create", "--subnet=10.9.0.0/24", "-o", "parent=eth0.50", "blue");
+	vlane("run", "-d", "--net=blue", "--ip=10.9.0.10", "--name=one", "sleep", "infinity");
+	// Its name is a mount that is made after the daemon has got mounts of its own.
+	systemd.must("ip", "netns", "add", "later");
+	vlane("network", "connect", "--ip=10.9.0.20", "blue", "netns:/run/netns/later");
+	assert.match(ping(), "1 received");
+});
+
+testOrSkip(tests, "sysctls of interfaces can be set, others not", need, () => {
+	vlane("network", "create", "--subnet=10.8.0.0/24", "-o", "parent=eth0.60", "red");
+	systemd.must("ip", "netns", "add", "tuned");
+	const option = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1";
+	vlane("network", "connect", "--driver-opt", option, "red", "netns:/run/netns/tuned");
+	const interfaces = systemd.must("ip", "-n", "tuned", "-o", "link");
+	const [, name = ""] = /: (\w+)(?:@\w+)?: .*ether/.exec(interfaces.replace(/^1:.*\n/, "")) ?? [];
+	const path = `/proc/sys/net/ipv4/conf/${name}/log_martians`;
+	assert.is(systemd.must("ip", "netns", "exec", "tuned", "cat", path), "1", interfaces);
+	systemd.must("ip", "netns", "del", "tuned");
+});
+
+testOrSkip(tests, "the limits hold", need, () => {
+	const status = systemd.must("cat", `/proc/${show("MainPID")}/status`);
+	assert.match(status, /^CapBnd:\t0000000000283020$/m);
+	assert.match(status, /^NoNewPrivs:\t1$/m);
+	assert.match(status, /^Seccomp:\t2$/m);
+	assert.is(systemd.must("stat", "-c", "%a %G", "/run/vlane/vlane.sock"), "660 adm");
+	assert.is(systemd.must("stat", "-c", "%a", "/var/lib/vlane"), "700");
+	const mounts = systemd.must("cat", `/proc/${show("MainPID")}/mounts`);
+	assert.match(mounts, /^\S+ \/ \S+ ro,/m);
+});
+
+testOrSkip(tests, "restarted, killed and stopped, it leaves containers alone", need, async () => {
+	systemd.must("systemctl", "restart", "vlane");
+	assert.match(ping(), "1 received");
+	systemd.must("systemctl", "kill", "-s", "KILL", "vlane");
+	await systemd.until(["systemctl", "show", "--value", "-p", "NRestarts", "vlane"], ({ stdout }) => stdout === "1\n");
+	await systemd.until([process.execPath, VLANE, "network", "ls"], ({ status }) => status === 0);
+	assert.match(ping(), "1 received");
+	systemd.must("systemctl", "stop", "vlane");
+	assert.is(show("Result"), "success");
+	systemd.must("systemctl", "start", "vlane");
+	assert.match(ping(), "1 received");
+	vlane("rm", "-f", "one");
+});
+
+tests.after(async () => {
+	await systemd?.stop();
+});
+
+tests.run();
