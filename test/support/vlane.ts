@@ -37,7 +37,16 @@ export interface Vlane {
 }
 
 /** Starts a daemon with a state directory of its own in `host`. */
-export async function startVlane(host: Namespace, ...daemonArguments: string[]): Promise<Vlane> {
+export function startVlane(host: Namespace, ...daemonArguments: string[]): Promise<Vlane> {
+	return startVlaneBehind([], host, ...daemonArguments);
+}
+
+/** As `startVlane`, with a command in front of each daemon's that becomes it: `env`, or one that sets a filter. */
+export async function startVlaneBehind(
+	prefix: string[],
+	host: Namespace,
+	...daemonArguments: string[]
+): Promise<Vlane> {
 	const directory = mkdtempSync(join(tmpdir(), "vlane-test-"));
 	const remove = onCleanup(() => rmSync(directory, { recursive: true, force: true }));
 	const socket = join(directory, "vlane.sock");
@@ -63,7 +72,7 @@ export async function startVlane(host: Namespace, ...daemonArguments: string[]):
 		run: (argv, options) => host.run(command(argv), { ...options, env: { ...env, ...options.env } }),
 		start: (...argv) => host.start(command(argv), { env }),
 		async startDaemon(...argv) {
-			daemon = host.start([...strace, ...command(["daemon", ...where, ...WORKERS, ...argv])]);
+			daemon = host.start([...prefix, ...strace, ...command(["daemon", ...where, ...WORKERS, ...argv])]);
 			await daemon.waitFor(READY);
 		},
 		async stopDaemon(signal = "SIGTERM") {
