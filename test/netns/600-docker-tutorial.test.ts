@@ -2,6 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { capture } from "../support/capture.js";
+import { documents, examples, readDocument } from "../support/docs.js";
 import { type DockerSite, ENGINE, makeDockerSite } from "../support/engine.js";
 import { TPID_CTAG } from "../support/frames.js";
 import { testOrSkip } from "../support/needs.js";
@@ -48,6 +49,19 @@ testOrSkip(docker, "Docker's own driver fails on a kernel without 802.1Q, and vl
 	assert.ok(site.links().includes("eth0.50"));
 	site.engine.must("network", "rm", "macvlan50");
 	assert.not(site.links().includes("eth0.50"));
+});
+
+testOrSkip(docker, "the documents' commands, as they stand there", need, () => {
+	const typed = documents().flatMap((document) =>
+		examples(readDocument(document), "bash").filter(({ script }) => script.startsWith("docker ")),
+	);
+	assert.ok(typed.length > 0);
+	for (const { script } of typed) {
+		for (const line of script.trim().split("\n")) dockerRun(line.replace(/^docker /, ""));
+	}
+	site.engine.must("rm", "-f", ...linesOf(site.engine.must("ps", "-aq")));
+	for (const name of linesOf(site.engine.must("network", "ls", "-q", "-f", "driver=vlane")))
+		site.engine.must("network", "rm", name);
 });
 
 testOrSkip(docker, "bridge mode: addresses, routes, siblings, the LAN, and not the host", need, async () => {

@@ -73,6 +73,9 @@ async function fits(page: Page): Promise<void> {
 		number,
 	];
 	assert.ok(content <= screen, `${content} > ${screen}`);
+	// The views begin where their headings do, on a line of their own if they have to.
+	const [title, views] = [await page.locator("h1").boundingBox(), await page.locator("#nav").boundingBox()];
+	assert.ok(title && views && (views.x === title.x || views.y < title.y + title.height), `${views?.x}, ${views?.y}`);
 }
 
 const texts = (page: Page, selector: string): Promise<string[]> => page.locator(selector).allTextContents();

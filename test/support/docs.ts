@@ -2,8 +2,9 @@
  * The documents as tests: examples that can be run, and names of files, functions and headings that must exist.
  *
  * A block marked `sh` is an example: its commands are run as they stand. A `text` block right behind it is what they
- * print, where `...` stands for anything within a line, and alone on a line for any number of lines. Blocks with other
- * marks are not run.
+ * print, where `...` stands for anything within a line, and alone on a line for any number of lines. A block marked
+ * `bash` is typed on a machine of its own. A block marked `shell` can not be typed, and has a reason here. Blocks with
+ * other marks are no commands.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
@@ -14,6 +15,22 @@ const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** Directories whose documents are the project's own. */
 const DOCUMENT_DIRECTORIES = [".", "docs", "docs/adr", "test"];
+
+/** Blocks of commands that no test types, by document and first line, and why. */
+export const UNTYPED: Record<string, string> = {
+	"README.md: npm start": "the tests themselves; .ci/run types them, and 870-demo what npm start runs",
+	"README.md: vlane bench":
+		"minutes of measuring; 860-bench types the first, bench.test.ts reads what the others print",
+	"CONTRIBUTING.md: npm start": "as in README.md",
+	"docs/cni.md: podman run -d --network vlan50 --ip 192.168.50.77 busybox sleep 300":
+		"its image comes from a registry; 710-cni-podman runs podman with one of its own",
+	"docs/docker.md: vlane docker install --enable":
+		"systemd has to be process 1; 610-docker-life asks for the status, test/cli for the unit",
+	"docs/howto.md: npm pack": "it installs into the whole machine; 900-package installs both packages elsewhere",
+	"docs/observe.md: vlane capture -w - web icmp | wireshark -k -i -":
+		"Wireshark needs a screen; 705-capture reads the same stream with tshark",
+	"docs/performance.md: vlane bench": "minutes of measuring; 860-bench types the first",
+};
 
 /** A block of commands in a document. */
 export interface Example {
@@ -39,8 +56,16 @@ export function readDocument(document: string): string {
 	return readFileSync(join(ROOT, document), "utf8");
 }
 
-/** The examples of a document, in their order. */
-export function examples(text: string): Example[] {
+/** Marks of all blocks in the documents, and what stands in their first lines. */
+export function blocks(text: string): { mark: string; first: string }[] {
+	return [...text.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].map(([, mark = "", body = ""]) => {
+		const [first = ""] = body.split("\n");
+		return { mark, first: first.replace(/\s+#.*/, "") };
+	});
+}
+
+/** The examples of a document with this mark, in their order. */
+export function examples(text: string, mark = "sh"): Example[] {
 	const found: Example[] = [];
 	const blocks = /^(?:#+ (?<heading>.*)|```(?<mark>\w*)\n(?<body>[\s\S]*?)^```)$/gm;
 	let heading = "";
@@ -50,7 +75,7 @@ export function examples(text: string): Example[] {
 		const body = groups.body ?? "";
 		const line = text.slice(0, index).split("\n").length + 1;
 		const last = found.at(-1);
-		if (groups.mark === "sh") found.push({ heading, line, script: body, expected: undefined });
+		if (groups.mark === mark) found.push({ heading, line, script: body, expected: undefined });
 		else if (groups.mark === "text" && last && text.slice(end, index).trim() === "") last.expected ??= body;
 		end = index + whole.length;
 	}

@@ -1,7 +1,7 @@
 /** The documents: what they name exists, what they link to is there; and the reading of their examples. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { brokenReferences, documents, examples, isShown } from "../support/docs.js";
+import { blocks, brokenReferences, documents, examples, isShown, readDocument, UNTYPED } from "../support/docs.js";
 
 const docs = suite("documents");
 
@@ -24,6 +24,30 @@ docs("an example is a block marked sh; the text block right behind it is its out
 		{ heading: "One", line: 3, script: "a\nb\n", expected: "x\n" },
 		{ heading: "Two", line: 12, script: "c\n", expected: undefined },
 	]);
+});
+
+docs("commands that no test types are those that there is a reason for", () => {
+	const untyped = documents().flatMap((document) =>
+		blocks(readDocument(document))
+			.filter(({ mark }) => mark === "shell")
+			.map(({ first }) => `${document}: ${first}`),
+	);
+	assert.equal(untyped.sort(), Object.keys(UNTYPED).sort());
+	for (const reason of Object.values(UNTYPED)) assert.ok(reason.length > 10);
+});
+
+docs("every block has a mark that says who reads it", () => {
+	const typed = ["sh", "bash"];
+	const known = [...typed, "shell", "text", "json", "yaml", "c", "js", "ts"];
+	for (const document of documents()) {
+		const marks = blocks(readDocument(document)).map(({ mark }) => mark);
+		// Drawings have none.
+		assert.equal(
+			marks.filter((mark) => mark !== "" && !known.includes(mark)),
+			[],
+			document,
+		);
+	}
 });
 
 docs("three dots stand for anything within a line, alone for any number of lines", () => {
