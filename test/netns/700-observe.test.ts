@@ -2,6 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { ApiPort, ApiStation, ApiStats } from "../../src/control/view.js";
+import { readDocument } from "../support/docs.js";
 import { PARENT } from "../support/lan.js";
 import { eventually, macOf, sharedSite } from "../support/site.js";
 import { transfer } from "../support/transfer.js";
@@ -29,6 +30,17 @@ test("ports know their networks, parents and tags; foreign frames of the wire ar
 	await eventually("a foreign VLAN is filtered", () => (site.ports().get(PARENT)?.filtered.vlan ?? 0) > 0);
 	assert.equal(site.ports().get(PARENT)!.drops, {});
 	assert.match(site.vlane.must("stats", PARENT), /^Filtered: +\d+: vlan \d+/m);
+});
+
+test("each field of ports and stations in JSON is in docs/observe.md", async (site) => {
+	site.create("v50", "--subnet=10.50.0.0/24", "-o", "parent=eth0.50");
+	const text = readDocument("docs/observe.md");
+	const { batchSizes } = JSON.parse(site.vlane.must("stats", "--json"));
+	const [station] = JSON.parse(site.vlane.must("fdb", "show", "--json"));
+	const [port] = JSON.parse(site.vlane.must("ports", "--json"));
+	const fields = [batchSizes[0], port, station].flatMap((thing) => Object.keys(thing));
+	const missing = fields.filter((field) => !text.includes(`\`${field}\``));
+	assert.equal(missing, []);
 });
 
 test("the forwarding database has every station, and what ipvlan has learned", async (site) => {
