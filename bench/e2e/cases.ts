@@ -20,8 +20,11 @@ export interface Case {
 	ports: number;
 	/** Whether a LAN is needed. */
 	needsLan: boolean;
-	/** @param seconds Length of each measurement */
-	measure(picture: Picture, seconds: number): Promise<Values>;
+	/**
+	 * @param seconds Length of each measurement
+	 * @param trialSeconds Length of each trial of a search
+	 */
+	measure(picture: Picture, seconds: number, trialSeconds: number): Promise<Values>;
 }
 
 const PINGS = 300;
@@ -32,9 +35,13 @@ const SMALL_BYTES = 64;
 /** A typical RTP, DNS or game packet is small; 18 bytes make the shortest Ethernet frame. */
 const DATAGRAM_BYTES = 18;
 const SEARCH_STEPS = 7;
-const TRIAL_SECONDS = 0.2;
+/** Of one trial of the search for the highest rate without a loss. */
+export const TRIAL_SECONDS = 0.2;
 /** After a trial, for what is still on its way. */
 const DRAIN_MS = 30;
+/** From this length of a trial on, RFC 2544 is followed to the letter (section 23): two seconds. */
+const RFC_TRIAL_SECONDS = 60;
+const RFC_DRAIN_MS = 2000;
 const IDLE_SECONDS_MIN = 3;
 /** What containers say by themselves after traffic: neighbours are asked again after 5 s, up to three times. */
 const SETTLE_MS = 9000;
@@ -103,18 +110,19 @@ async function flood(
 	});
 }
 
-/** The highest rate of the search at which every frame arrived, as in RFC 2544, with much shorter trials. */
-async function zeroLoss(from: Place, to: Place): Promise<Values> {
+/** The highest rate of the search at which every frame arrived: RFC 2544, 26.1, with trials of another length. */
+async function zeroLoss(from: Place, to: Place, trialSeconds: number): Promise<Values> {
+	const drainMs = trialSeconds >= RFC_TRIAL_SECONDS ? RFC_DRAIN_MS : DRAIN_MS;
 	return withBlast(from, to, async (blast) => {
 		const values: Values = {};
 		for (const bytes of [64, 512, 1500]) {
-			const most = await blast.ask<Blasted>({ bytes, seconds: TRIAL_SECONDS });
+			const most = await blast.ask<Blasted>({ bytes, seconds: Math.min(trialSeconds, 2) });
 			let [lowest, highest] = [0, most.offered / most.seconds];
 			for (let step = 0; step < SEARCH_STEPS; step++) {
 				const rate = (lowest + highest) / 2;
 				const before = framesReceived(to);
-				const { offered } = await blast.ask<Blasted>({ bytes, rate, seconds: TRIAL_SECONDS });
-				await sleep(DRAIN_MS);
+				const { offered } = await blast.ask<Blasted>({ bytes, rate, seconds: trialSeconds });
+				await sleep(drainMs);
 				if (framesReceived(to) - before >= offered) lowest = rate;
 				else highest = rate;
 			}
@@ -179,7 +187,7 @@ export const CASES: Case[] = [
 	{ ...pair, name: "ping", measure: ({ one, two }) => pings(one, two, "ping") },
 	{ ...pair, name: "tcp", measure: ({ one, two, pid }, seconds) => tcp(one, two, pid, seconds, "tcp") },
 	{ ...pair, name: "frames", measure: ({ one, two, pid }, seconds) => flood(one, two, pid, seconds, "pair") },
-	{ ...pair, name: "loss", measure: ({ one, two }) => zeroLoss(one, two) },
+	{ ...pair, name: "loss", measure: ({ one, two }, _, trialSeconds) => zeroLoss(one, two, trialSeconds) },
 	{ ...pair, name: "udp", measure: ({ one, two }, seconds) => datagrams(one, two, seconds) },
 	{ ...pair, name: "lan", needsLan: true, measure: throughParent },
 	{ ...pair, name: "idle", measure: idle },

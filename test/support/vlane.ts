@@ -54,7 +54,9 @@ export async function startVlaneBehind(
 	// The machine may have a Docker Engine of its own, which must not find the daemon of a test.
 	const where = ["--state-dir", stateDirectory, "--socket", socket, "--docker-plugin-dir", "none"];
 	const env = { VLANE_HOST: `unix://${socket}` };
-	const command = (argv: string[]): string[] => [process.execPath, "--enable-source-maps", MAIN, ...argv];
+	// Maps are for reading a test's failures; measurements are of the program as users start it.
+	const maps = process.env.VLANE_TEST_PLAIN ? [] : ["--enable-source-maps"];
+	const command = (argv: string[]): string[] => [process.execPath, ...maps, MAIN, ...argv];
 	// For lists of system calls (docs/reliability.md): detached, so that the daemon is this process's child as ever.
 	const traces = process.env.VLANE_TEST_STRACE;
 	const strace = traces ? ["strace", "-D", "-ff", "-qq", "-s0", "-esignal=none", "-o", join(traces, "daemon")] : [];

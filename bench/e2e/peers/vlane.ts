@@ -27,6 +27,7 @@ function connect({ socket }: Vlane, netns: string): Promise<void> {
 
 async function build({ wire: kind, ports }: PictureOptions, ...daemonArguments: string[]): Promise<Picture> {
 	const wire = await layWire(kind);
+	process.env.VLANE_TEST_PLAIN = "1";
 	const daemon = await startVlane(wire.host, ...daemonArguments);
 	const parent = ["eth0", ...TAGS[kind]].join(".");
 	const mtu = ["-o", `com.docker.network.driver.mtu=${MTU_BYTES}`];
