@@ -9,8 +9,8 @@
  *   --cases C,C      these cases:  ping tcp frames loss udp lan idle tagged qinq; ports-2 ports-16 ports-100 ports-1000
  *                    (these four only when named)
  *   --trial S        length of each trial of `loss` (0.2; RFC 2544 asks for 60)
- *   --quick          what bench/e2e/floors.ts judges, in three rounds of 1 s; what takes long (loss, idle, ports-100 and
- *                    ports-1000) in the first of them only: about ten minutes
+ *   --quick          what bench/e2e/floors.ts judges, in three rounds of 1 s; what takes long (loss, idle, ports-100
+ *                    and ports-1000) in the first of them only: about ten minutes
  *   --json FILE      appends each sample to FILE, a line of JSON each
  *   --from FILE,...  measures nothing and reports what is in the files
  *   --plots DIR      writes the diagrams into DIR
