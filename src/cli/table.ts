@@ -7,6 +7,7 @@ import { CONTAINER_COMMANDS } from "./table/containers.js";
 import { DAEMON_COMMANDS } from "./table/daemon.js";
 import { DECLARE_COMMANDS } from "./table/declare.js";
 import { DOCKER_COMMANDS } from "./table/docker.js";
+import { HOST_COMMANDS } from "./table/hosts.js";
 import { NETWORK_COMMANDS } from "./table/networks.js";
 import { OBSERVE_COMMANDS } from "./table/observe.js";
 import type { CommandSpec } from "./table/spec.js";
@@ -23,6 +24,7 @@ export const GLOBAL_FLAGS: FlagSpec[] = [
 export const GROUPS: Record<string, string> = {
 	docker: "Serve Docker Engine",
 	fdb: "Look into the forwarding database",
+	host: "Look after the hosts that share networks",
 	network: "Manage networks",
 	state: "Look after the records",
 };
@@ -31,6 +33,7 @@ export const GROUPS: Record<string, string> = {
 export const COMMANDS: CommandSpec[] = [
 	...CONTAINER_COMMANDS,
 	...NETWORK_COMMANDS,
+	...HOST_COMMANDS,
 	...DECLARE_COMMANDS,
 	...DOCKER_COMMANDS,
 	...STATE_COMMANDS,

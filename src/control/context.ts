@@ -6,6 +6,7 @@ import type { Lifetimes } from "./lifetimes.js";
 import type { Log } from "./log.js";
 import type { NetnsWatches } from "./netnswatches.js";
 import { segmentKey } from "./segment.js";
+import type { Shared } from "./shared.js";
 import type { State } from "./state.js";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "./types.js";
 
@@ -16,6 +17,8 @@ export interface Context {
 	lifetimes: Lifetimes;
 	watches: NetnsWatches;
 	files: ContainerFiles;
+	/** Absent: this host is in no group. */
+	shared?: Shared;
 	log: Log;
 }
 
@@ -23,10 +26,16 @@ export interface Context {
 export class Spaces {
 	readonly #byKey = new Map<string, AddressSpace>();
 
+	/** @param onNew is told of each space when it is made */
+	constructor(readonly onNew: (network: Pick<NetworkRecord, "parent">, space: AddressSpace) => void = () => {}) {}
+
 	of(network: Pick<NetworkRecord, "id" | "parent">): AddressSpace {
 		const key = segmentKey(network);
-		const space = this.#byKey.get(key) ?? new AddressSpace();
+		const known = this.#byKey.get(key);
+		if (known) return known;
+		const space = new AddressSpace();
 		this.#byKey.set(key, space);
+		this.onNew(network, space);
 		return space;
 	}
 }

@@ -5,15 +5,18 @@ import { type Context, endpointsOf } from "./context.js";
 import { parseEndpointOptions } from "./endpointopts.js";
 import { VlaneError } from "./errors.js";
 import { checkRouteConflicts, settleGateways } from "./gateways.js";
-import { chooseIfname, configureInterface } from "./interface.js";
+import { takeIdentity } from "./identity.js";
+import { chooseIfname, configureInterface, withNetns } from "./interface.js";
+import type { Allocation } from "./ipam.js";
 import { checkEndpointAddresses } from "./ipamconfig.js";
 import { messageOf } from "./log.js";
 import { parseMac, stableMac } from "./mac.js";
 import { newId } from "./names.js";
 import { OPTION, parseDriverOptions } from "./options.js";
-import { isSandbox } from "./sandbox.js";
+import { deleteSandboxInterface, isSandbox } from "./sandbox.js";
 import type { CreateContainerBody } from "./schema.js";
 import { segmentKey } from "./segment.js";
+import { isOnWire } from "./shared.js";
 import type { Changes } from "./state.js";
 import { isTargetAlive, type Target, targetPath } from "./target.js";
 import type { ApiContainer, ApiEndpoint, EndpointRecord, NetworkRecord, RouteRecord } from "./types.js";
@@ -92,7 +95,7 @@ export class Endpoints {
 	 * @throws VlaneError, SysError
 	 */
 	async make(network: NetworkRecord, target: Target, wish: EndpointWish, undo: Undo): Promise<EndpointRecord> {
-		const { state, fabric, spaces } = this.context;
+		const { state, fabric } = this.context;
 		if (network.owner === "docker") {
 			throw new VlaneError("forbidden", `network ${network.name} belongs to Docker; use docker network connect`);
 		}
@@ -103,26 +106,17 @@ export class Endpoints {
 		const options = parseEndpointOptions(wish.driverOpts);
 		this.#checkFree(network, target, wish.name);
 		checkEndpointAddresses(network.ipam, wish);
-		const mac = this.chooseMac(network, wish);
 		const ifname = chooseIfname(target.path, wish.ifname ?? options.ifname);
-		const space = spaces.of(network);
-		const allocate = (family: 4 | 6, requested: string | undefined) => {
-			const lease = space.allocate(network.id, { family, requested });
-			undo.add(() => {
-				space.release(network.id, lease.address);
-			});
-			// There is nothing behind the gateway of an internal network.
-			const gateway = network.internal ? undefined : lease.pool.gateway;
-			return { cidr: `${lease.address}/${lease.prefixLength}`, gateway };
-		};
-		const v4 = has(network, 4) ? allocate(4, wish.ipv4) : undefined;
-		const v6 = has(network, 6) ? allocate(6, wish.ipv6) : undefined;
+		const id = newId();
+		const choose = () => this.chooseMac(network, wish);
+		const { mac, ...leases } = await takeIdentity(this.context, network, { ...wish, id }, choose, undo);
+		const [v4, v6] = [leases.ipv4, leases.ipv6].map((lease) => lease && leased(lease, network));
 		checkRouteConflicts(
 			target.path,
 			[v4, v6].flatMap((lease) => lease?.cidr ?? []),
 		);
 		const endpoint: EndpointRecord = {
-			id: newId(),
+			id,
 			networkId: network.id,
 			created: new Date().toISOString(),
 			name: wish.name,
@@ -213,11 +207,18 @@ export class Endpoints {
 		for (const endpoint of released) await this.#forget(endpoint);
 	}
 
+	/** Removes an endpoint that must not say anything any more, be it connected yet or not. @throws VlaneError */
+	async expel(endpoint: EndpointRecord): Promise<void> {
+		if (!this.context.fabric.has(endpoint.id)) deleteInterface(endpoint, this.context);
+		await this.release(endpoint);
+	}
+
 	/** Takes away what a record that is gone stood for. */
 	async #forget(endpoint: EndpointRecord): Promise<void> {
-		const { state, fabric, spaces, lifetimes, watches, files, log } = this.context;
+		const { state, fabric, spaces, lifetimes, watches, files, shared, log } = this.context;
 		this.#announcer.cancel(endpoint.id);
 		await fabric.detachEndpoint(endpoint.id);
+		shared?.released(endpoint.id);
 		const network = state.networks.get(endpoint.networkId);
 		for (const cidr of network ? [endpoint.ipv4, endpoint.ipv6] : []) {
 			if (network && cidr) spaces.of(network).release(network.id, addressOf(cidr));
@@ -344,8 +345,12 @@ export class Endpoints {
 		}
 		const key = segmentKey(network);
 		const parentMac = fabric.parentMac(network);
+		const { shared } = this.context;
+		const wire = network.parent && isOnWire(network) ? shared?.wireOf(network.parent) : undefined;
 		const holderOf = (mac: string): string | undefined => {
 			if (mac === parentMac) return `parent interface ${network.parent?.link}`;
+			const distant = wire === undefined ? undefined : shared?.holderOf("mac", wire, mac);
+			if (distant) return distant;
 			for (const other of state.endpointsWithMac(mac)) {
 				const neighbour = state.networks.get(other.networkId);
 				if (neighbour && segmentKey(neighbour) === key) return `endpoint ${other.name} of network ${neighbour.name}`;
@@ -362,9 +367,23 @@ export class Endpoints {
 	}
 }
 
-/** Whether the network has addresses of the family to give; a family that is off has no subnet. */
-function has(network: NetworkRecord, family: 4 | 6): boolean {
-	return network.ipam.some(({ subnet }) => mustParseCidr(subnet).family === family);
+/** Deletes the interface of an endpoint that nothing here has opened; one that is gone already is fine. */
+function deleteInterface(endpoint: EndpointRecord, { fabric, log }: Context): void {
+	try {
+		if (isSandbox(endpoint.target)) return deleteSandboxInterface(fabric.netlink, endpoint);
+		if (!isTargetAlive(endpoint.target, endpoint.netnsId)) return;
+		withNetns(targetPath(endpoint.target), (netlink) => {
+			const link = netlink.link(endpoint.ifname);
+			if (link?.kind === "tun") netlink.deleteLink(link.index);
+		});
+	} catch (error) {
+		log.warn("interface was not deleted", { endpoint: endpoint.name, error: messageOf(error) });
+	}
+}
+
+/** What an endpoint gets from its subnet. There is nothing behind the gateway of an internal network. */
+function leased({ address, prefixLength, pool }: Allocation, { internal }: NetworkRecord) {
+	return { cidr: `${address}/${prefixLength}`, gateway: internal ? undefined : pool.gateway };
 }
 
 /** `172.16.86.2/24` -> `172.16.86.2`. */

@@ -234,6 +234,25 @@ export class Fabric {
 		}
 	}
 
+	/** Whether frames can pass between the network and its wire now. */
+	reachesWire(network: NetworkRecord): boolean {
+		return segmentCarrier(this.#joinedOf(network).segment);
+	}
+
+	/**
+	 * Makes this program a station of its own on a network, for as long as `talk` takes.
+	 * @param onFrame gets each frame that comes
+	 * @throws SysError, Error of the switch
+	 */
+	visit<T>(
+		network: NetworkRecord,
+		mac: string,
+		onFrame: (frame: Uint8Array) => void,
+		talk: (send: (frames: Uint8Array[]) => Promise<void>) => Promise<T>,
+	): Promise<T> {
+		return this.#wiring.visit(this.#joinedOf(network), mac, onFrame, talk);
+	}
+
 	/** Where the endpoint's interface is by now; undefined when it has none. The descriptor is the caller's to close. */
 	placeOf(id: string): TapPlace | undefined {
 		const open = this.#attached.get(id)?.open;
@@ -254,6 +273,11 @@ export class Fabric {
 	/** The parent that the host's interface of this name was made for by us, if it was. */
 	hostInterfaceParent(ifname: string): ParentRef | undefined {
 		return this.#segments.ofHostInterface(ifname)?.parent ?? undefined;
+	}
+
+	/** Whether there is a link of this name that others have made. */
+	isLink(name: string): boolean {
+		return this.hostInterfaceParent(name) === undefined && this.netlink.link(name) !== undefined;
 	}
 
 	/** MAC address that endpoints of the network must not take; undefined without a (present) parent. */

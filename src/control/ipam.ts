@@ -5,7 +5,17 @@
  */
 
 import { AddressSet } from "./addressset.js";
-import { type Cidr, contains, type Family, formatCidr, formatIp, mustParseCidr, mustParseIp, parseIp } from "./cidr.js";
+import {
+	type Cidr,
+	contains,
+	type Family,
+	formatCidr,
+	formatIp,
+	type Ip,
+	mustParseCidr,
+	mustParseIp,
+	parseIp,
+} from "./cidr.js";
 import { VlaneError } from "./errors.js";
 import type { IpamConfig } from "./types.js";
 
@@ -64,6 +74,8 @@ export class AddressSpace {
 	readonly #pools = new Map<string, Pool>();
 	/** Each network's pools in the order in which they were added. */
 	readonly #networks = new Map<string, Member[]>();
+	/** Addresses that other hosts have, by their canonical texts. */
+	readonly #foreign = new Map<string, Ip>();
 
 	/**
 	 * Gives a network one more subnet, and reserves its gateway and auxiliary addresses. At a restart networks must be
@@ -78,7 +90,7 @@ export class AddressSpace {
 		this.#refuseOverlap(networkId, config, cidr, range);
 
 		const existing = this.#pools.get(formatCidr(cidr));
-		const pool = existing ?? newPool(cidr);
+		const pool = existing ?? this.#newPool(cidr);
 		const reserved = reservedAddresses(config);
 		checkReservations(pool, reserved);
 
@@ -104,7 +116,7 @@ export class AddressSpace {
 			for (const [value, holders] of pool.reservations) {
 				if (!holders.delete(networkId) || holders.size > 0) continue;
 				pool.reservations.delete(value);
-				pool.used.delete(value);
+				this.#free(pool, value);
 			}
 			if (pool.members.size === 0) this.#pools.delete(formatCidr(pool.cidr));
 		}
@@ -141,6 +153,29 @@ export class AddressSpace {
 		return true;
 	}
 
+	/** Keeps an address out of use that another host has, until `vacate`. It may be ours, too, for a moment. */
+	occupy(address: string): void {
+		const ip = mustParseIp(address);
+		this.#foreign.set(address, ip);
+		for (const pool of this.#poolsWith(ip)) pool.used.add(ip.value);
+	}
+
+	/** Takes `occupy` back. */
+	vacate(address: string): void {
+		const ip = this.#foreign.get(address);
+		if (!ip) return;
+		this.#foreign.delete(address);
+		for (const pool of this.#poolsWith(ip)) {
+			if (!pool.allocations.has(ip.value) && !pool.reservations.has(ip.value)) pool.used.delete(ip.value);
+		}
+	}
+
+	/** Whether the network could hand the address out by itself, were it free. */
+	isInRange(networkId: string, address: string): boolean {
+		const ip = mustParseIp(address);
+		return (this.#networks.get(networkId) ?? []).some(({ range }) => contains(range, ip));
+	}
+
 	/** How full each of the network's subnets is, in order. */
 	usage(networkId: string): PoolUsage[] {
 		return (this.#networks.get(networkId) ?? []).map(({ config, pool: { cidr, used }, range }) => ({
@@ -169,7 +204,17 @@ export class AddressSpace {
 
 	#free(pool: Pool, value: bigint): void {
 		pool.allocations.delete(value);
-		pool.used.delete(value);
+		if (!this.#foreign.has(formatIp(pool.cidr.family, value))) pool.used.delete(value);
+	}
+
+	#poolsWith(ip: Ip): Pool[] {
+		return [...this.#pools.values()].filter(({ cidr }) => contains(cidr, ip));
+	}
+
+	#newPool(cidr: Cidr): Pool {
+		const pool = newPool(cidr);
+		for (const ip of this.#foreign.values()) if (contains(cidr, ip)) pool.used.add(ip.value);
+		return pool;
 	}
 
 	#refuseOverlap(networkId: string, config: IpamConfig, cidr: Cidr, range: Cidr): void {

@@ -1,5 +1,6 @@
 /** Networks: `vlane network create|ls|inspect|rm|prune`. */
 import type { Link } from "../netlink/link.js";
+import { contains, formatIp, mustParseCidr, mustParseIp } from "./cidr.js";
 import { applyConfiguration, CONFIG_STATUS, checkUnused } from "./confignetwork.js";
 import { type Context, endpointsOf, managedPools } from "./context.js";
 import { VlaneError } from "./errors.js";
@@ -11,6 +12,7 @@ import { checkNetworkName, newId, resolveRef } from "./names.js";
 import { type Driver, type DriverOptions, OPTION, parseDriver, parseDriverOptions } from "./options.js";
 import { parentKey, parseParent } from "./parent.js";
 import type { CreateNetworkBody } from "./schema.js";
+import { type Definition, type DistantEndpoint, isOnWire } from "./shared.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef, SubnetUsage } from "./types.js";
 import { withUndo } from "./undo.js";
 
@@ -41,7 +43,7 @@ export class Networks {
 	 * @throws VlaneError, SysError; nothing is left behind then
 	 */
 	createForDocker(id: string, body: Omit<CreateNetworkBody, "Name">, addresses: ResolvedIpam): Promise<NetworkRecord> {
-		const planned = this.#plan({ ...body, Name: `docker-${id.slice(0, 12)}` }, addresses);
+		const planned = this.#plan({ ...body, Name: `docker-${id.slice(0, 12)}`, Scope: "local" }, addresses);
 		return this.#make({ ...planned, id, owner: "docker" });
 	}
 
@@ -51,21 +53,47 @@ export class Networks {
 	 * @throws VlaneError, SysError; nothing is left behind then
 	 */
 	createForCni(body: CreateNetworkBody, addresses?: ResolvedIpam): Promise<NetworkRecord> {
-		return this.#make({ ...this.#plan(body, addresses), owner: "cni" });
+		return this.#make({ ...this.#plan({ ...body, Scope: "local" }, addresses), owner: "cni" });
 	}
 
-	async #make(network: NetworkRecord): Promise<NetworkRecord> {
-		const { state, fabric, spaces, log } = this.context;
+	/**
+	 * Makes a network of the group here. A parent that is missing only degrades it.
+	 * @throws VlaneError conflict: it collides with a network of this host
+	 */
+	async adopt(definition: Definition): Promise<void> {
+		const { state, shared, fabric } = this.context;
+		if (state.networksNamed(definition.name).length > 0) {
+			throw new VlaneError("conflict", `network with name ${definition.name} already exists on this host`);
+		}
+		const options = parseDriverOptions(definition.options, definition.driver);
+		const text = shared?.localParent(definition.parent) ?? definition.parent;
+		const base = text.replace(/(\.\d+){1,2}$/, "");
+		const parent = parseParent(text, {
+			linkExists: (name) => fabric.isLink(name) || name === base,
+			protocol: options.vlanProtocol,
+			driver: definition.driver,
+		});
+		this.#checkSharing(parent, definition.driver, options);
+		const own = { number: this.#freeNumber(), parent, createdLink: this.#getsLink(parent) };
+		await this.#make({ ...definition, ...own, scope: "global" }, true);
+	}
+
+	/** @param isAdopted the group has it already */
+	async #make(network: NetworkRecord, isAdopted = false): Promise<NetworkRecord> {
+		const { state, fabric, spaces, shared, log } = this.context;
 		await withUndo(async (undo) => {
 			const space = spaces.of(network);
 			undo.add(() => space.removeNetwork(network.id));
 			const options = parseIpamOptions(network.ipamOptions);
 			for (const config of managedPools(network)) space.addPool(network.id, config, network.name, options);
 			if (!network.configOnly) {
-				await fabric.attachNetwork(network, false);
+				await fabric.attachNetwork(network, isAdopted);
 				undo.add(() => fabric.detachNetwork(network));
 			}
 			await state.networks.put(network);
+			if (isAdopted || network.scope !== "global") return;
+			undo.add(() => state.networks.del(network.id));
+			if (isOnWire(network)) await shared?.publish(network);
 		});
 		if (!network.configOnly) fabric.keepNetwork(network);
 		log.info("network created", { network: network.name, id: network.id, parent: network.parent?.name ?? "" });
@@ -113,6 +141,12 @@ export class Networks {
 				`error while removing network: network ${network.name} has active endpoints (${list})`,
 			);
 		}
+		if (network.scope === "global") await this.context.shared?.unpublish(network);
+		await this.abandon(network);
+	}
+
+	/** Takes a network without endpoints from this host. @throws VlaneError when it can not be written */
+	async abandon(network: NetworkRecord): Promise<void> {
 		const { state, fabric, spaces, log } = this.context;
 		if (!network.configOnly) fabric.loosenNetwork(network);
 		try {
@@ -132,9 +166,10 @@ export class Networks {
 	 * @returns names of what was removed
 	 */
 	async prune(labels: string[]): Promise<string[]> {
-		const { state } = this.context;
+		const { state, shared } = this.context;
 		const unused = state.networks
 			.all()
+			.filter(({ id }) => (shared?.endpointsOf(id).length ?? 0) === 0)
 			.filter(({ id, owner, configOnly }) => !owner && !configOnly && endpointsOf(state, id).length === 0)
 			.filter((network) => labels.every((label) => hasLabel(network, label)));
 		for (const network of unused) await this.remove(network.id);
@@ -146,13 +181,15 @@ export class Networks {
 	 * @param linkOf as `Fabric.status` takes it
 	 */
 	describe(network: NetworkRecord, linkOf?: (name: string) => Link | undefined): ApiNetwork {
-		const { state, fabric, spaces } = this.context;
+		const { state, fabric, spaces, shared } = this.context;
+		const status = network.configOnly ? CONFIG_STATUS : fabric.status(network, linkOf);
+		const details = [status.Detail, ...(shared?.notesOf(network.id) ?? [])].filter(Boolean);
 		const usage = managedPools(network).length > 0 ? spaces.of(network).usage(network.id) : [];
 		return {
 			Name: network.name,
 			Id: network.id,
 			Created: network.created,
-			Scope: "local",
+			Scope: network.scope ?? "local",
 			Driver: network.configOnly ? "null" : network.driver,
 			EnableIPv4: network.enableIPv4,
 			EnableIPv6: network.enableIPv6,
@@ -171,13 +208,15 @@ export class Networks {
 			Ingress: false,
 			ConfigFrom: { Network: network.configFrom ?? "" },
 			ConfigOnly: network.configOnly ?? false,
-			Containers: Object.fromEntries(
-				endpointsOf(state, network.id).map((endpoint) => this.#describeEndpoint(endpoint)),
-			),
+			Containers: Object.fromEntries([
+				...endpointsOf(state, network.id).map((endpoint) => this.#describeEndpoint(endpoint)),
+				...(shared?.endpointsOf(network.id) ?? []).map((endpoint) => describeDistant(endpoint, network)),
+			]),
 			Options: network.options,
 			Labels: network.labels,
 			Status: {
-				...(network.configOnly ? CONFIG_STATUS : fabric.status(network, linkOf)),
+				...status,
+				Detail: details.join("; "),
 				IPAM: { Subnets: Object.fromEntries(usage.map(describeUsage)) },
 			},
 		};
@@ -190,13 +229,10 @@ export class Networks {
 		if (state.networksNamed(body.Name).length > 0) {
 			throw new VlaneError("conflict", `network with name ${body.Name} already exists`);
 		}
-		const scope = body.Scope ?? "";
-		if (!["", "local"].includes(scope)) {
-			throw new VlaneError("invalid", `scope ${scope} is not in this version; use --scope local or leave it out`);
-		}
 		const driver = parseDriver(body.Driver);
 		const id = newId();
 		const parent = body.ConfigOnly ? null : this.#planParent(body.Options ?? {}, driver);
+		const scope = this.#planScope(body, parent);
 		const plan = addresses ?? planAddresses(body, { id, parent }, this.context);
 		if (!body.ConfigOnly) checkSecurity(parseDriverOptions(body.Options ?? {}, driver), plan);
 		return {
@@ -215,7 +251,27 @@ export class Networks {
 			number: this.#freeNumber(),
 			parent,
 			createdLink: parent !== null && this.#getsLink(parent),
+			scope,
 		};
+	}
+
+	/** In a group, networks that leave the host are the group's unless the user says otherwise. */
+	#planScope({ Scope = "", ConfigOnly }: CreateNetworkBody, parent: ParentRef | null): NetworkRecord["scope"] {
+		if (!["", "local", "global"].includes(Scope)) {
+			throw new VlaneError("invalid", `scope ${Scope} is not in this version; use --scope local or global`);
+		}
+		if (Scope === "global" && !this.context.shared) {
+			const remedy = "start the daemon with --store etcd://..., or use --scope local";
+			throw new VlaneError("invalid", `scope global is for hosts that are in a group; ${remedy}`);
+		}
+		if (Scope === "global" && (parent === null || ConfigOnly)) {
+			throw new VlaneError(
+				"invalid",
+				"scope global is for networks with a parent; add -o parent, or use --scope local",
+			);
+		}
+		const isGlobal = Scope !== "local" && this.context.shared !== undefined && parent !== null && !ConfigOnly;
+		return isGlobal ? "global" : undefined;
 	}
 
 	#planParent(given: Record<string, string>, driver: Driver): ParentRef | null {
@@ -255,9 +311,9 @@ export class Networks {
 	}
 
 	#checkParent(text: string, driver: Driver, { mtuBytes, vlanProtocol }: DriverOptions): ParentRef {
-		const { fabric } = this.context;
-		const parent = parseParent(text, {
-			linkExists: (name) => fabric.hostInterfaceParent(name) === undefined && fabric.netlink.link(name) !== undefined,
+		const { fabric, shared } = this.context;
+		const parent = parseParent(shared?.localParent(text) ?? text, {
+			linkExists: (name) => fabric.isLink(name),
 			protocol: vlanProtocol,
 			driver,
 		});
@@ -297,6 +353,20 @@ export class Networks {
 			},
 		];
 	}
+}
+
+/** An endpoint of another host. */
+function describeDistant(
+	{ id, name, host, mac, addresses }: DistantEndpoint,
+	{ ipam }: NetworkRecord,
+): [string, ApiNetwork["Containers"][string]] {
+	const [ipv4, ipv6] = ([4, 6] as const).map((family) => {
+		const ip = addresses.map(mustParseIp).find((each) => each.family === family);
+		const subnet = ip && ipam.map((config) => mustParseCidr(config.subnet)).find((each) => contains(each, ip));
+		return ip && subnet ? `${formatIp(family, ip.value)}/${subnet.prefixLength}` : "";
+	});
+	const addressed = { MacAddress: mac ?? "", IPv4Address: ipv4 ?? "", IPv6Address: ipv6 ?? "" };
+	return [id, { Name: name, EndpointID: id, ...addressed, Host: host }];
 }
 
 function hasLabel(network: NetworkRecord, label: string): boolean {

@@ -42,6 +42,7 @@ const network = z.looseObject({
 	configOnly: z.boolean().optional(),
 	configFrom: z.string().optional(),
 	owner: z.enum(["docker", "cni"]).optional(),
+	scope: z.literal("global").optional(),
 }) satisfies z.ZodType<NetworkRecord>;
 
 const endpoint = z.looseObject({

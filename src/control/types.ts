@@ -39,6 +39,8 @@ export interface NetworkRecord {
 	 * configuration, and removed with its last endpoint. Absent: our own.
 	 */
 	owner?: "docker" | "cni";
+	/** `global`: a network of the group of hosts, see src/group. Absent: of this host. */
+	scope?: "global";
 }
 
 export interface IpamConfig {
@@ -138,6 +140,8 @@ export interface PoolRecord {
 	subnet: string;
 	/** Where addresses come from that nobody has asked for by number. */
 	ipRange?: string;
+	/** In a group of hosts: whose addresses it gives. Absent: those of all pools that do not say. */
+	wire?: string;
 }
 
 /** An address of a pool that is in use, or remembered for who had it. */
@@ -152,6 +156,8 @@ export interface LeaseRecord {
 	key: string;
 	/** False: it has been given back. */
 	held: boolean;
+	/** Under which id the group of hosts knows it; absent: it does not. */
+	claim?: string;
 }
 
 // ---- API: request bodies are validated by the zod schemas in schema.ts; these are the answers.
@@ -160,7 +166,8 @@ export interface ApiNetwork {
 	Name: string;
 	Id: string;
 	Created: string;
-	Scope: "local";
+	/** `global`: a network of the group of hosts. */
+	Scope: "local" | "global";
 	Driver: string;
 	EnableIPv4: boolean;
 	EnableIPv6: boolean;
@@ -177,7 +184,15 @@ export interface ApiNetwork {
 	/** By container (or endpoint) id, as in Docker. */
 	Containers: Record<
 		string,
-		{ Name: string; EndpointID: string; MacAddress: string; IPv4Address: string; IPv6Address: string }
+		{
+			Name: string;
+			EndpointID: string;
+			MacAddress: string;
+			IPv4Address: string;
+			IPv6Address: string;
+			/** Name of another host whose it is. */
+			Host?: string;
+		}
 	>;
 	Options: Record<string, string>;
 	Labels: Record<string, string>;
@@ -244,3 +259,34 @@ export type ApiEndpoint = ApiContainer["Networks"][string] & {
 	Target: string;
 	Labels: Record<string, string>;
 };
+
+/** A host of the group, in GET /hosts. */
+export interface ApiHost {
+	Id: string;
+	Name: string;
+	/** `away`: its daemon is not heard of. */
+	Status: "alive" | "away";
+	/** RFC 3339: since when it is so. */
+	Since: string;
+	/** It is away for so long that its addresses may be given to others. */
+	LeasesOver: boolean;
+	/** Endpoints and leases that it has. */
+	Endpoints: number;
+	/** Of vlane there. */
+	Version: string;
+	Joined: string;
+	/** The host that answers. */
+	Self: boolean;
+}
+
+/** What has an address of a network of the group, in GET /hosts/endpoints. */
+export interface ApiGroupEndpoint {
+	/** The host's name. */
+	Host: string;
+	EndpointID: string;
+	Name: string;
+	/** The network's name; of Docker's leases `docker`. */
+	Network: string;
+	IPAddresses: string[];
+	MacAddress: string;
+}

@@ -8,7 +8,7 @@ import { openEndpointTap } from "./endpointtap.js";
 import { VlaneError } from "./errors.js";
 import { type Log, messageOf } from "./log.js";
 import { allowSources, type Device, disallowSources, openHostPort, openPort } from "./ports.js";
-import { type Attached, networkMtuBytes, type Segment, segmentCarrier, usesFilter } from "./segment.js";
+import { type Attached, type Joined, networkMtuBytes, type Segment, segmentCarrier, usesFilter } from "./segment.js";
 import type { EndpointRecord } from "./types.js";
 import { withUndo } from "./undo.js";
 import { findParent, Uplinks } from "./uplinks.js";
@@ -110,6 +110,29 @@ export class Wiring {
 		attached.open = undefined;
 		if (open && uplink && usesFilter(joined.segment)) this.uplinks.dropMac(uplink, endpoint.mac);
 		await open?.port.remove();
+	}
+
+	/** See `Fabric.visit`. */
+	async visit<T>(
+		{ network, segment }: Joined,
+		mac: string,
+		onFrame: (frame: Uint8Array) => void,
+		talk: (send: (frames: Uint8Array[]) => Promise<void>) => Promise<T>,
+	): Promise<T> {
+		const { domain, uplink } = segment.raised ?? {};
+		if (!domain) throw new VlaneError("internal", `network ${network.name} is not raised`);
+		const port = await this.datapath.addPort({
+			...{ type: "memory", name: `${network.name}/vlane`, mac, segment: domain, network: network.number },
+			onFrame: ({ bytes }) => onFrame(bytes),
+		});
+		const filtered = usesFilter(segment) ? uplink : undefined;
+		try {
+			if (filtered) this.uplinks.addMac(filtered, mac);
+			return await talk((frames) => port.send(frames));
+		} finally {
+			if (filtered) this.uplinks.dropMac(filtered, mac);
+			await port.remove();
+		}
 	}
 
 	/** @returns what an interface that was there, or should have been, had lost */

@@ -11,6 +11,7 @@ import * as schema from "../control/schema.js";
 import { isTargetText, resolveTarget, type Target } from "../control/target.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
 import type { View } from "../control/view.js";
+import type { Group } from "../group/group.js";
 import { startCapture } from "./captures.js";
 
 /** What a request carries: `ref` is the decoded `{ref}` of the path, `body` the parsed JSON (undefined when empty). */
@@ -35,6 +36,8 @@ export interface Route {
 }
 
 export interface Services {
+	/** Absent: this host is in no group. */
+	group?: Group;
 	networks: Networks;
 	endpoints: Endpoints;
 	containers: Containers;
@@ -75,6 +78,7 @@ export function routes(services: Services): Route[] {
 			throw new VlaneError("notFound", `No such capture: ${ref}`);
 		}),
 		...networkRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
+		...hostRoutes(services),
 		...containerRoutes(services).map(({ handle, ...rest }) => ({ ...rest, handle: queued(handle) })),
 		route(
 			"POST",
@@ -137,6 +141,22 @@ function networkRoutes({ networks, endpoints, containers, view }: Services): Rou
 			const { Target } = schema.parseBody(schema.disconnectBody, body);
 			const network = networks.find(ref);
 			await endpoints.release(findEndpoint(network, endpoints, containers, Target));
+			return DONE;
+		}),
+	];
+}
+
+/** What concerns the whole group; nothing of this host is changed by it. */
+function hostRoutes({ group }: Services): Route[] {
+	const requireGroup = (): Group => {
+		if (group) return group;
+		throw new VlaneError("unavailable", "this host is in no group; start the daemon with --store etcd://...");
+	};
+	return [
+		route("GET", "/hosts", () => ok(requireGroup().hosts())),
+		route("GET", "/hosts/endpoints", () => ok(requireGroup().endpoints())),
+		route("DELETE", "/hosts/{ref}", async ({ ref, query }) => {
+			await requireGroup().removeHost(ref, isSet(query, "force"));
 			return DONE;
 		}),
 	];

@@ -16,16 +16,23 @@ import { Queue } from "../control/queue.js";
 import { Reconciler } from "../control/reconcile.js";
 import { isSandboxIfname } from "../control/sandbox.js";
 import { loadState } from "../control/state.js";
+import { Leases } from "../docker/leases.js";
+import type { Group } from "../group/group.js";
 import { LiveMover } from "../lib/movers.js";
 import { Switch } from "../lib/switch.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
 import { Background } from "./background.js";
+import type { GroupSettings } from "./group.js";
 import type { DaemonOptions } from "./options.js";
+import { readVersion } from "./version.js";
 
 /** Closed in reverse order, when starting fails as well as at the end. */
 export type Closers = (() => unknown)[];
+
+/** How long a start waits for etcd before it goes on without. */
+const GROUP_MS_MAX = 3000;
 
 /** What forwards, and who decides about it. */
 export interface Forwarding {
@@ -38,16 +45,21 @@ export interface Forwarding {
 	endpoints: Endpoints;
 	containers: Containers;
 	reconciler: Reconciler;
+	leases: Leases;
+	/** Absent: this host is by itself. */
+	group?: Group;
 }
 
 /**
  * Opens the store, starts the datapath, and makes the records true again.
+ * @param settings of the group of hosts that this one is in
  * @param closers gets what has to be closed, also when this throws
  * @param onFatal the datapath does not forward any more
  * @throws VlaneError, SysError
  */
 export async function startForwarding(
 	options: Pick<DaemonOptions, "stateDir" | "coalesce" | "workers">,
+	settings: GroupSettings | undefined,
 	closers: Closers,
 	log: Log,
 	onFatal: (error: Error) => void,
@@ -78,20 +90,38 @@ export async function startForwarding(
 	closers.push(() => lifetimes.close());
 	const watches = new NetnsWatches(poller, (netnsId) => void background.run(() => reconciler.namespace(netnsId)));
 	closers.push(() => watches.close());
-	const fabric = new Fabric(datapath, netlink, state.hostId, log);
+	const { hostId } = state;
+	const fabric = new Fabric(datapath, netlink, hostId, log);
 	const files = new ContainerFiles(state, stateDir, log);
-	const context: Context = { state, fabric, spaces: new Spaces(), lifetimes, watches, files, log };
+	const grouping = settings && (await import("./group.js"));
+	const run = (task: () => Promise<void>) => void background.run(task);
+	const group =
+		settings && grouping?.makeGroup(settings, { ...{ hostId, stateDir, log, run }, version: readVersion() });
+	closers.push(() => group?.close());
+	const spaces = new Spaces((network, space) => group?.follow(network, space));
+	const context: Context = { state, fabric, spaces, lifetimes, watches, files, shared: group, log };
 	const networks = new Networks(context);
 	const endpoints = new Endpoints(context);
 	const containers = new Containers(context, networks, endpoints, queue);
+	const leases = new Leases(context);
 	const reconciler = new Reconciler(context, endpoints, containers);
-	const background = new Background(queue, log, () => reconciler.run());
+	const background = new Background(queue, log, async () => {
+		await group?.settle();
+		return reconciler.run();
+	});
 	closers.push(() => background.close());
 
+	if (group && grouping) {
+		await group.start(GROUP_MS_MAX);
+		grouping.attachGroup(group, context, { networks, endpoints, leases });
+		// Before anything of this host is on the wire: what others have been given meanwhile is no longer ours.
+		await background.run(() => group.settleClaims());
+	}
 	await background.run(() => reconciler.run());
+	if (group) await background.run(() => group.settle());
 	log.info("state restored", { networks: state.networks.all().length, endpoints: state.endpoints.all().length });
 	closers.push(watchKernel(fabric, endpoints, background, poller));
-	return { context, mover, datapath, queue, background, networks, endpoints, containers, reconciler };
+	return { context, mover, datapath, queue, background, networks, endpoints, containers, reconciler, leases, group };
 }
 
 /** Follows links; returns how to stop. */

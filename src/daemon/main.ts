@@ -27,6 +27,11 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 			? undefined
 			: parseListenAddress(dashboard, "--dashboard", ["--dashboard-remote", dashboardRemote]);
 	const metricsPlace = metrics === undefined ? undefined : parseMetricsPlace(metrics, metricsRemote);
+	// Most hosts are by themselves: they do not load what groups need.
+	const isGrouped = [given.store, given.hostName, given.leaseTtl, given.parentMap?.[0]].some(
+		(flag) => flag !== undefined,
+	);
+	const settings = isGrouped ? (await import("./group.js")).parseGroupFlags(given) : undefined;
 	checkCapabilities();
 	rest(RESTING_CAPABILITIES);
 	checkTun();
@@ -35,7 +40,7 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 	const closers: Closers = [];
 	const stopped = waitForStop();
 	try {
-		const forwarding = await startForwarding(options, closers, log, (error) => stopped.fail(error));
+		const forwarding = await startForwarding(options, settings, closers, log, (error) => stopped.fail(error));
 		const { startServices } = await import("./services.js");
 		await startServices(options, { dashboardAddress, metricsPlace }, forwarding, closers);
 		const { ring } = forwarding.datapath;

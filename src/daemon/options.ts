@@ -1,6 +1,7 @@
 /** What `vlane daemon` is told. */
+import type { GroupFlags } from "./group.js";
 
-export interface DaemonOptions {
+export interface DaemonOptions extends GroupFlags {
 	stateDir: string;
 	/** Path of the API's unix socket. */
 	socket: string;

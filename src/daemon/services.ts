@@ -2,7 +2,6 @@
  * The second half of a start: what asks and changes the control plane: the API, Docker's socket, the dashboard,
  * metrics. Frames pass already.
  */
-import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { resolve } from "node:path";
 import { Hub } from "../capture/hub.js";
@@ -12,7 +11,6 @@ import { type Log, messageOf } from "../control/log.js";
 import { View } from "../control/view.js";
 import { Driver } from "../docker/driver.js";
 import { IpamDriver } from "../docker/ipamdriver.js";
-import { Leases } from "../docker/leases.js";
 import { pluginCalls } from "../docker/plugin.js";
 import type { Switch } from "../lib/switch.js";
 import { routes } from "./api.js";
@@ -21,6 +19,7 @@ import type { ListenAddress, MetricsPlace } from "./listenaddress.js";
 import type { DaemonOptions } from "./options.js";
 import { servePlugin } from "./pluginserver.js";
 import { serve } from "./server.js";
+import { readVersion } from "./version.js";
 
 /** Where Docker Engine looks for plugins first. */
 const DOCKER_PLUGIN_DIR = "/run/docker/plugins";
@@ -46,10 +45,10 @@ export async function startServices(
 	closers: Closers,
 ): Promise<void> {
 	const { socket, stateDir } = options;
-	const { context, mover, datapath, queue, networks, endpoints, containers, reconciler } = forwarding;
+	const { context, mover, datapath, queue, networks, endpoints, containers, reconciler, leases, group } = forwarding;
 	const { state, fabric, log } = context;
 	const driver = new Driver(context, networks, endpoints);
-	const addresses = new IpamDriver(new Leases(context));
+	const addresses = new IpamDriver(leases);
 	const served: Served = {};
 	const { counters, workers } = mover.datapath;
 	const info = describe(datapath, workers, stateDir, served);
@@ -60,7 +59,7 @@ export async function startServices(
 	const cni = cniCalls(new Attachments(context, networks, endpoints), queue);
 	const hub = new Hub(mover.datapath);
 	const application = `vlane ${readVersion()}`;
-	const services = { networks, endpoints, containers, reconciler, queue, cni, info, view, hub, application };
+	const services = { group, networks, endpoints, containers, reconciler, queue, cni, info, view, hub, application };
 	const table = routes(services);
 	const server = await serve(socket, table, log, options.socketGid);
 	closers.push(async () => {
@@ -125,13 +124,6 @@ async function closeServer(server: Server): Promise<void> {
 interface Served {
 	/** URL, without the token. */
 	dashboard?: string;
-}
-
-/** The package's. */
-function readVersion(): string {
-	// package.json is three directories above dist/src/daemon.
-	const file = new URL("../../../package.json", import.meta.url);
-	return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
 function describe(datapath: Switch, workers: number, stateDir: string, served: Served): () => object {

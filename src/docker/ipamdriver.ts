@@ -12,6 +12,12 @@ import { text } from "./protocol.js";
 /** Our only address space. */
 export const ADDRESS_SPACE = "vlane";
 
+/**
+ * `--ipam-opt group=eth0.50`: on hosts of a group, the addresses of this parent, which vlane's own networks there give,
+ * too. Without it, all pools of Docker's share their addresses. A host by itself has one of each anyway.
+ */
+const WIRE_OPTION = "group";
+
 /** Keys of the options of an address request. */
 const LABEL = {
 	mac: "com.docker.network.endpoint.macaddress",
@@ -63,14 +69,19 @@ export class IpamDriver {
 
 	/** @throws VlaneError */
 	async requestPool({ Pool, SubPool, Options, V6 }: z.infer<typeof requestPool>): Promise<object> {
-		const [unknown] = Object.keys(Options);
+		const { [WIRE_OPTION]: wire, ...rest } = Options;
+		const [unknown] = Object.keys(rest);
 		if (unknown !== undefined) {
-			throw new VlaneError("invalid", `unknown ipam option ${JSON.stringify(unknown)}; vlane has none, leave it out`);
+			const known = `vlane has ${WIRE_OPTION} only, leave it out`;
+			throw new VlaneError("invalid", `unknown ipam option ${JSON.stringify(unknown)}; ${known}`);
+		}
+		if (wire !== undefined && !/^[^\s/]{1,64}$/.test(wire)) {
+			throw new VlaneError("invalid", `ipam option ${WIRE_OPTION} must be a name such as eth0.50, received: ${wire}`);
 		}
 		const family = V6 ? 6 : 4;
 		const given = Pool === undefined ? undefined : parseCidr(Pool);
 		if (given && given.family !== family) throw new VlaneError("invalid", `${Pool} is not an IPv${family} subnet`);
-		const pool = await this.leases.requestPool(family, Pool, SubPool);
+		const pool = await this.leases.requestPool(family, Pool, SubPool, wire);
 		return { PoolID: pool.id, Pool: pool.subnet, Data: {} };
 	}
 

@@ -15,7 +15,8 @@ import { VlaneError } from "../control/errors.js";
 import { resolveIpam } from "../control/ipamconfig.js";
 import { newId } from "../control/names.js";
 import { findSandboxInterface } from "../control/sandbox.js";
-import type { LeaseRecord, NetworkRecord, PoolRecord } from "../control/types.js";
+import type { Claim } from "../control/shared.js";
+import type { EndpointRecord, LeaseRecord, NetworkRecord, PoolRecord } from "../control/types.js";
 
 /** Longer than an engine needs from its first question to a container's interface. */
 const START_MS_MAX = 60_000;
@@ -35,9 +36,10 @@ export class Leases {
 
 	/**
 	 * Makes a pool; without subnet one that nobody has.
+	 * @param wire whose addresses it gives, in a group of hosts; see `Shared.wireOf`
 	 * @throws VlaneError invalid, conflict (overlap; the text is Docker's), unavailable
 	 */
-	async requestPool(family: 4 | 6, subnet?: string, ipRange?: string): Promise<PoolRecord> {
+	async requestPool(family: 4 | 6, subnet?: string, ipRange?: string, wire?: string): Promise<PoolRecord> {
 		const { state, fabric, log } = this.context;
 		const takenSubnets = () => [
 			[
@@ -67,7 +69,7 @@ export class Leases {
 			log.info("forgotten address pool removed", { subnet: other.subnet });
 			await this.releasePool(other.id);
 		}
-		const pool = { id: newId(), created: now(), subnet: config.subnet, ipRange: config.ipRange };
+		const pool = { id: newId(), created: now(), subnet: config.subnet, ipRange: config.ipRange, wire };
 		await state.pools.put(pool);
 		return pool;
 	}
@@ -75,10 +77,12 @@ export class Leases {
 	/** What is not there is fine. */
 	async releasePool(id: string): Promise<void> {
 		const { state } = this.context;
+		const leases = state.leasesOfPool(id);
 		await state.commit((changes) => {
-			for (const lease of state.leasesOfPool(id)) changes.del(state.leases, lease.id);
+			for (const lease of leases) changes.del(state.leases, lease.id);
 			changes.del(state.pools, id);
 		});
+		for (const lease of leases) this.#released(lease);
 	}
 
 	/**
@@ -93,18 +97,84 @@ export class Leases {
 			const remedy = "remove the network with docker network rm and create it again";
 			throw new VlaneError("notFound", `address pool ${poolId.slice(0, 12)} is not known to vlane; ${remedy}`);
 		}
-		const { family, prefixLength } = mustParseCidr(pool.subnet);
-		const value = wish.address === undefined ? this.#choose(pool, wish.key) : this.#checkWish(pool, wish);
-		const address = formatIp(family, value);
+		const { prefixLength } = mustParseCidr(pool.subnet);
+		const { address, claim } = await this.#take(pool, wish);
 		const id = leaseId(poolId, address);
 		const { key } = wish;
-		await state.commit((changes) => {
-			// Who is remembered with another address is from now on remembered with this one.
-			const earlier = key === "" ? [] : state.leasesOfKey(keyIn(poolId, key)).filter((lease) => !lease.held);
-			for (const lease of earlier) changes.del(state.leases, lease.id);
-			changes.put(state.leases, { id, created: now(), poolId, address, key, held: true });
-		});
+		try {
+			await state.commit((changes) => {
+				// Who is remembered with another address is from now on remembered with this one.
+				const earlier = key === "" ? [] : state.leasesOfKey(keyIn(poolId, key)).filter((lease) => !lease.held);
+				for (const lease of earlier) changes.del(state.leases, lease.id);
+				changes.put(state.leases, { id, created: now(), poolId, address, key, held: true, claim });
+			});
+		} catch (error) {
+			if (claim !== undefined) this.context.shared?.released(claim);
+			throw error;
+		}
 		return `${address}/${prefixLength}`;
+	}
+
+	/** Chooses an address that is free here and, in a group of hosts, agrees with the others about it. */
+	async #take(pool: PoolRecord, wish: LeaseWish): Promise<{ address: string; claim?: string }> {
+		const { state, shared } = this.context;
+		const { family } = mustParseCidr(pool.subnet);
+		for (const refused = new Set<bigint>(); ; ) {
+			const value = wish.address === undefined ? await this.#chooseOrReclaim(pool, wish.key, refused) : undefined;
+			const address = formatIp(family, value ?? this.#checkWish(pool, wish));
+			// Gateways and auxiliary addresses are the same on every host.
+			if (!shared || wish.key === "") return { address };
+			const before = state.leases.get(leaseId(pool.id, address));
+			const isAgain = before?.held === true && before.key === wish.key;
+			if (!isAgain) this.#released(before);
+			const claim = (isAgain ? before.claim : undefined) ?? newId();
+			const lease = { id: claim, name: nameOf(wish.key), wire: wireOf(pool), addresses: [address] };
+			const [taken] = await shared.take({ ...LEASE, ...lease }).catch((error) => {
+				shared.released(claim);
+				throw error;
+			});
+			if (!taken) return { address, claim };
+			if (value === undefined) {
+				throw new VlaneError("conflict", `Address already in use: ${address}, by ${taken.holder}`);
+			}
+			refused.add(value);
+		}
+	}
+
+	async #chooseOrReclaim(pool: PoolRecord, key: string, refused: ReadonlySet<bigint>): Promise<bigint> {
+		try {
+			return this.#choose(pool, key, refused);
+		} catch (error) {
+			const [network] = this.#networksOf(pool);
+			const range = mustParseCidr(pool.ipRange ?? pool.subnet);
+			const isWanted = (address: string) => contains(range, mustParseIp(address));
+			if (!network || !(await this.context.shared?.reclaim(network, wireOf(pool), isWanted))) throw error;
+			return this.#choose(pool, key, refused);
+		}
+	}
+
+	/** What the hosts of a group know of the leases of this one. */
+	claims(): Claim[] {
+		const { state } = this.context;
+		return state.leases.all().flatMap(({ claim, key, poolId, address }) => {
+			const pool = state.pools.get(poolId);
+			if (claim === undefined || !pool) return [];
+			return [{ ...LEASE, id: claim, name: nameOf(key), wire: wireOf(pool), addresses: [address] }];
+		});
+	}
+
+	/** A claim of ours is another host's by now. @returns endpoints that still use its address */
+	async lost(claim: string): Promise<EndpointRecord[]> {
+		const { state } = this.context;
+		const lease = state.leases.all().find((candidate) => candidate.claim === claim);
+		const pool = lease && state.pools.get(lease.poolId);
+		if (!lease || !pool) return [];
+		await state.leases.del(lease.id);
+		return this.#endpointsWith(pool, lease.address);
+	}
+
+	#released(lease: LeaseRecord | undefined): void {
+		if (lease?.claim !== undefined) this.context.shared?.released(lease.claim);
 	}
 
 	/** Takes an address back; what is not there is fine. */
@@ -129,7 +199,8 @@ export class Leases {
 		const { state } = this.context;
 		// The last one to be put is the last one in the table: what was given back first is found first.
 		await state.leases.del(lease.id);
-		await state.leases.put({ ...lease, created: now(), held: false });
+		await state.leases.put({ ...lease, created: now(), held: false, claim: undefined });
+		this.#released(lease);
 		const remembered = state.leasesOfPool(lease.poolId).filter(({ held }) => !held);
 		const [oldest] = remembered;
 		if (oldest && remembered.length > REMEMBERED_MAX) await state.leases.del(oldest.id);
@@ -147,7 +218,7 @@ export class Leases {
 	}
 
 	/** The address that `key` had; else one that nobody had; else the one that was given back first. */
-	#choose(pool: PoolRecord, key: string): bigint {
+	#choose(pool: PoolRecord, key: string, refused: ReadonlySet<bigint>): bigint {
 		const { state } = this.context;
 		const { family } = mustParseCidr(pool.subnet);
 		const { first, last } = mustParseCidr(pool.ipRange ?? pool.subnet);
@@ -155,10 +226,11 @@ export class Leases {
 		const numberOf = ({ address }: LeaseRecord) => mustParseIp(address).value;
 		const [theirs] = key === "" ? [] : state.leasesOfKey(keyIn(pool.id, key));
 		const isHolder = theirs?.held === true && isName(key);
-		if (theirs && (isHolder || this.#isFree(pool, numberOf(theirs)))) return numberOf(theirs);
+		const isOffered = theirs && !refused.has(numberOf(theirs));
+		if (isOffered && (isHolder || this.#isFree(pool, numberOf(theirs)))) return numberOf(theirs);
 		const used = edgesOf(pool);
 		for (const lease of leases) used.add(numberOf(lease));
-		const isUsable = (value: bigint | undefined): value is bigint => value !== undefined && this.#isFree(pool, value);
+		const isUsable = (value: bigint) => !refused.has(value) && this.#isFree(pool, value);
 		for (let free = used.lowestFree(first, last); free !== undefined; free = used.lowestFree(free + 1n, last)) {
 			if (isUsable(free)) return free;
 		}
@@ -175,6 +247,7 @@ export class Leases {
 		const { family } = mustParseCidr(pool.subnet);
 		const address = formatIp(family, value);
 		const lease = this.context.state.leases.get(leaseId(pool.id, address));
+		if (this.context.shared?.holderOf("address", wireOf(pool), address) !== undefined) return false;
 		if (lease?.held && (isYoung(lease) || !this.#isOver(pool, lease))) return false;
 		return !this.#isAlive(pool, address);
 	}
@@ -187,11 +260,15 @@ export class Leases {
 
 	/** Whether a container has an interface with the address. */
 	#isAlive(pool: PoolRecord, address: string): boolean {
-		const { state, fabric } = this.context;
+		const { netlink } = this.context.fabric;
+		const isInContainer = (endpoint: EndpointRecord) => findSandboxInterface(netlink, endpoint)?.netnsId !== undefined;
+		return this.#endpointsWith(pool, address).some(isInContainer);
+	}
+
+	#endpointsWith(pool: PoolRecord, address: string): EndpointRecord[] {
 		return this.#networksOf(pool)
-			.flatMap(({ id }) => state.endpointsOfNetwork(id))
-			.filter(({ ipv4, ipv6 }) => [ipv4, ipv6].some((cidr) => cidr?.startsWith(`${address}/`)))
-			.some((endpoint) => findSandboxInterface(fabric.netlink, endpoint)?.netnsId !== undefined);
+			.flatMap(({ id }) => this.context.state.endpointsOfNetwork(id))
+			.filter(({ ipv4, ipv6 }) => [ipv4, ipv6].some((cidr) => cidr?.startsWith(`${address}/`)));
 	}
 
 	#networksOf({ subnet }: PoolRecord): NetworkRecord[] {
@@ -205,6 +282,19 @@ export class Leases {
 		const hasEndpoints = leases.some(({ held, key }) => held && key !== "");
 		return !isYoung(pool) && !hasEndpoints && this.#networksOf(pool).length === 0;
 	}
+}
+
+/** In the group's records, leases are on no network: Docker does not tell which one an address is for. */
+const LEASE = { networkId: "docker", network: "docker" };
+
+/** Pools that do not say whose addresses they give share those of all others that do not. */
+function wireOf({ wire }: PoolRecord): string {
+	return wire ?? "docker";
+}
+
+/** `name:web` -> `web`. */
+function nameOf(key: string): string {
+	return key.slice(key.indexOf(":") + 1);
 }
 
 /** What no host may have: IPv4's network and broadcast address, IPv6's subnet-router anycast address. */

@@ -34,6 +34,8 @@ const WHERE: Record<string, string> = {
 	down: "netns/700-declare.test.ts",
 	exec: "cli/run.test.ts",
 	"fdb show": "cli/observe.test.ts",
+	"host ls": "netns/741-group-hosts.test.ts",
+	"host rm": "netns/741-group-hosts.test.ts",
 	logs: "cli/container.test.ts",
 	"network connect": "cli/network-change.test.ts",
 	"network create": "cli/network-create.test.ts",

@@ -26,6 +26,10 @@ export const UNTYPED: Record<string, string> = {
 		"its image comes from a registry; 710-cni-podman runs podman with one of its own",
 	"docs/docker.md: vlane docker install --enable":
 		"systemd has to be process 1; 610-docker-life asks for the status, test/cli for the unit",
+	"docs/group.md: vlane daemon --store etcd://10.0.0.11:2379,10.0.0.12:2379,10.0.0.13:2379":
+		"it needs three members of etcd elsewhere; 740-etcd starts daemons like this with members of its own",
+	"docs/group.md: docker network create -d vlane -o parent=eth0.50 --ipam-driver vlane \\":
+		"it needs an engine on several hosts; 660-docker-addresses types it on one, 740-etcd asks for what it asks for",
 	"docs/howto.md: npm pack": "it installs into the whole machine; 900-package installs both packages elsewhere",
 	"docs/observe.md: vlane capture -w - web icmp | wireshark -k -i -":
 		"Wireshark needs a screen; 705-capture reads the same stream with tshark",

@@ -81,12 +81,11 @@ export class GroupHost {
 		return this.addressOf(name);
 	}
 
-	/** IPv4 address of a container's first network. */
+	/** Address of a running container on its first network. */
 	addressOf(container: string): string {
-		const [{ Networks }] = JSON.parse(this.must("inspect", container)) as [
-			{ Networks: Record<string, { IPAddress: string }> },
-		];
-		return Object.values(Networks)[0]?.IPAddress ?? "";
+		const rows = this.must("ps", "--format", "{{.Names}} {{.IPAddress}}").split("\n");
+		const [, addresses = ""] = rows.map((row) => row.split(" ")).find(([name]) => name === container) ?? [];
+		return addresses.split(",")[0] ?? "";
 	}
 
 	/** How many of `count` echo requests from a container were answered. */
@@ -96,9 +95,9 @@ export class GroupHost {
 		return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 	}
 
-	/** `vlane host ls` as rows by name. */
-	hosts(): Map<string, { Id: string; Status: string; Endpoints: number; Version: string }> {
-		const lines = this.must("host", "ls", "--format", "json").split("\n").filter(Boolean);
+	/** `vlane host ls` by name; `State` is `alive` or `away`. */
+	hosts(): Map<string, { ID: string; Name: string; State: string; Status: string; Endpoints: string }> {
+		const lines = this.must("host", "ls", "--format", "json", "--no-trunc").split("\n").filter(Boolean);
 		return new Map(lines.map((line) => JSON.parse(line)).map((row) => [row.Name, row]));
 	}
 

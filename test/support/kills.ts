@@ -36,9 +36,11 @@ export function randomOf(seed: number): () => number {
 	};
 }
 
-type Outcome = { answer: "yes"; body: unknown } | { answer: "no" } | { answer: "none" };
+/** What became of a request. */
+export type Outcome = { answer: "yes"; body: unknown } | { answer: "no" } | { answer: "none" };
 
-function ask(socketPath: string, method: string, path: string, body?: object): Promise<Outcome> {
+/** One request to a daemon; `none`: there was no answer, so nobody knows what became of it. */
+export function ask(socketPath: string, method: string, path: string, body?: object): Promise<Outcome> {
 	return new Promise((resolve) => {
 		const none = () => resolve({ answer: "none" });
 		const outgoing = request({ socketPath, method, path, agent: false }, (response) => {

@@ -18,7 +18,8 @@ const LONG_LINES_IN = [".md", ".json"];
 const GENERATED = ["package-lock.json"];
 
 /** A directory of src may import those below it. */
-const LAYERS = "cli demo daemon metrics cni docker control capture lib host pcap tap raw netlink core sys".split(" ");
+const LAYERS =
+	"cli demo daemon metrics cni docker group control capture lib host pcap tap raw netlink core etcd sys".split(" ");
 
 interface SourceFile {
 	path: string;

@@ -40,6 +40,10 @@ export async function run({ flags }: Invocation): Promise<number> {
 		dashboardRemote: flags.bool("dashboard-remote"),
 		metrics: flags.string("metrics"),
 		metricsRemote: flags.bool("metrics-remote"),
+		store: flags.string("store"),
+		hostName: flags.string("host-name"),
+		leaseTtl: flags.string("lease-ttl"),
+		parentMap: flags.list("parent-map"),
 	});
 	return 0;
 }

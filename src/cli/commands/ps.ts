@@ -25,7 +25,9 @@ const LAYOUT: ListLayout = {
 const COMMAND_LENGTH_MAX = 20;
 
 /** Lists the containers, newest first. */
-export async function run({ flags, host }: Invocation): Promise<number> {
+export async function run(invocation: Invocation): Promise<number> {
+	const { flags, host } = invocation;
+	if (flags.bool("all-hosts")) return (await import("./psallhosts.js")).runAllHosts(invocation);
 	const filters = flags.list("filter");
 	const all = flags.bool("all") || filters.some((filter) => filter.startsWith("status="));
 	const found = await new Client(host).get<ApiContainer[]>(all ? "/containers?all=1" : "/containers");

@@ -46,6 +46,7 @@ export const CONTAINER_COMMANDS: CommandSpec[] = [
 		args: { min: 0, max: 0 },
 		flags: [
 			{ name: "all", short: "a", type: "bool", help: "Show all containers (default shows just running)" },
+			{ name: "all-hosts", type: "bool", help: "Show the endpoints of every host of the group" },
 			{ ...FILTER, help: 'Provide filter values (e.g. "network=pub_net")' },
 			LIST_FORMAT,
 			NO_TRUNC,

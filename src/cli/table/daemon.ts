@@ -31,6 +31,25 @@ export const DAEMON_COMMANDS: CommandSpec[] = [
 				values: ["debug", "info", "warn", "error"],
 				help: 'Least important messages shown: debug|info|warn|error (default "info")',
 			},
+			{
+				name: "store",
+				type: "string",
+				metavar: "location",
+				help: "Share networks and addresses with other hosts: etcd://host:2379,...[?option=value&...] (default: do not)",
+			},
+			{ name: "host-name", type: "string", metavar: "name", help: "Name among the hosts (default: the host's own)" },
+			{
+				name: "lease-ttl",
+				type: "string",
+				metavar: "duration",
+				help: "How long other hosts keep the addresses of this one free while it is away (default 24h)",
+			},
+			{
+				name: "parent-map",
+				type: "list",
+				metavar: "name=interface",
+				help: "Interface of this host that networks of the group call by another name (repeatable)",
+			},
 			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
 			{
 				name: "socket-group",

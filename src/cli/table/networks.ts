@@ -28,7 +28,12 @@ export const NETWORK_COMMANDS: CommandSpec[] = [
 			{ name: "ipv6", type: "bool", help: "Enable or disable IPv6 address assignment" },
 			{ name: "label", type: "labels", help: "Set metadata on a network" },
 			{ name: "opt", short: "o", type: "map", help: "Set driver specific options (e.g. parent=eth0.50)" },
-			{ name: "scope", type: "string", help: 'Control the network\'s scope (only "local")' },
+			{
+				name: "scope",
+				type: "string",
+				values: ["local", "global"],
+				help: "Control the network's scope: local|global (default: global in a group of hosts)",
+			},
 			{ name: "subnet", type: "strings", help: "Subnet in CIDR format that represents a network segment" },
 		],
 		load: () => import("../commands/networkcreate.js"),
