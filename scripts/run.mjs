@@ -157,7 +157,7 @@ const PRODUCTS = [
 		sources: [
 			...["src", "dashboard", "test", "bench", "assembly/abi.ts"],
 			...["tsconfig.json", "package-lock.json", "scripts/manpages.mjs", "scripts/dashboard.mjs"],
-			"scripts/cniplugin.mjs",
+			...["scripts/cniplugin.mjs", "scripts/bundle.mjs"],
 		],
 		async compile(output) {
 			const tsc = ["node_modules/typescript/bin/tsc", "-p", ".", "--outDir", output];
@@ -167,7 +167,9 @@ const PRODUCTS = [
 				node(["scripts/dashboard.mjs", output]),
 			]);
 			const status = Math.max(...statuses) || (await node(["scripts/manpages.mjs", output]));
-			return status || node(["scripts/cniplugin.mjs", output]);
+			if (status !== 0) return status;
+			// One after the other: each replaces modules by files that are made of them.
+			return (await node(["scripts/cniplugin.mjs", output])) || node(["scripts/bundle.mjs", output]);
 		},
 	},
 ];

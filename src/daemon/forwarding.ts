@@ -18,14 +18,13 @@ import { isSandboxIfname } from "../control/sandbox.js";
 import { loadState } from "../control/state.js";
 import { Leases } from "../docker/leases.js";
 import type { Group } from "../group/group.js";
-import { LiveMover } from "../lib/movers.js";
+import type { LiveMover } from "../lib/movers.js";
 import { Switch } from "../lib/switch.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { FdPoller } from "../sys/poller.js";
 import { Background } from "./background.js";
 import type { GroupSettings } from "./group.js";
-import type { DaemonOptions } from "./options.js";
 import { readVersion } from "./version.js";
 
 /** Closed in reverse order, when starting fails as well as at the end. */
@@ -51,29 +50,22 @@ export interface Forwarding {
 }
 
 /**
- * Opens the store, starts the datapath, and makes the records true again.
+ * Opens the store, and makes the records true again as soon as the datapath is there.
+ * @param starting the datapath, which the caller closes
  * @param settings of the group of hosts that this one is in
  * @param closers gets what has to be closed, also when this throws
- * @param onFatal the datapath does not forward any more
  * @throws VlaneError, SysError
  */
 export async function startForwarding(
-	options: Pick<DaemonOptions, "stateDir" | "coalesce" | "workers">,
+	stateDir: string,
+	starting: Promise<LiveMover>,
 	settings: GroupSettings | undefined,
 	closers: Closers,
 	log: Log,
-	onFatal: (error: Error) => void,
 ): Promise<Forwarding> {
-	const { stateDir, coalesce, workers } = options;
 	const store = await openLmdbStore(stateDir);
-	closers.push(() => store.close());
-	// The threads begin while the records are read.
-	const starting = LiveMover.start({
-		...{ coalesce, workers, onFatal },
-		onRevived: ({ message: error }, worker) =>
-			log.error("the datapath has died and was started again", workers > 1 ? { worker, error } : { error }),
-	});
-	closers.push(() => starting.then((mover) => mover.close()).catch(() => undefined));
+	// After everything else, the datapath of the caller too: it frees the state directory for another daemon.
+	closers.unshift(() => store.close());
 	const poller = new FdPoller();
 	closers.push(() => poller.close());
 	const netlink = new Rtnetlink();
@@ -83,7 +75,6 @@ export async function startForwarding(
 	const datapath = new Switch(mover, {
 		onPortError: (port, errnoName) => void background.run(() => reconciler.port(port, errnoName)),
 	});
-	closers.push(() => datapath.close());
 
 	const queue = new Queue();
 	const lifetimes = new Lifetimes(poller, (target) => void background.run(() => containers.ended(target)));

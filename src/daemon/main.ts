@@ -3,9 +3,10 @@ import { resolve } from "node:path";
 import { RESTING_CAPABILITIES } from "../control/capabilities.js";
 import { VlaneError } from "../control/errors.js";
 import { LOG_LEVELS, type LogLevel } from "../control/log.js";
+import { LiveMover } from "../lib/movers.js";
 import { releaseMemory } from "../sys/memory.js";
 import { rest } from "../sys/privileges.js";
-import { type Closers, startForwarding } from "./forwarding.js";
+import type { Closers } from "./forwarding.js";
 import { parseListenAddress, parseMetricsPlace } from "./listenaddress.js";
 import { createLog } from "./log.js";
 import type { DaemonOptions } from "./options.js";
@@ -21,7 +22,16 @@ const RELEASE_MS = 1000;
 export async function runDaemon(given: DaemonOptions): Promise<void> {
 	const log = createLog(parseLogLevel(given.logLevel));
 	const options = { ...given, socket: resolve(given.socket), stateDir: resolve(given.stateDir) };
-	const { socket, stateDir, workers, dashboard, dashboardRemote = false, metrics, metricsRemote = false } = options;
+	const {
+		socket,
+		stateDir,
+		coalesce,
+		workers,
+		dashboard,
+		dashboardRemote = false,
+		metrics,
+		metricsRemote = false,
+	} = options;
 	const dashboardAddress =
 		dashboard === undefined
 			? undefined
@@ -40,7 +50,17 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 	const closers: Closers = [];
 	const stopped = waitForStop();
 	try {
-		const forwarding = await startForwarding(options, settings, closers, log, (error) => stopped.fail(error));
+		// Threads take the longest to begin: everything else is loaded and read meanwhile.
+		const starting = LiveMover.start({
+			...{ coalesce, workers },
+			onFatal: (error) => stopped.fail(error),
+			onRevived: ({ message: error }, worker) =>
+				log.error("the datapath has died and was started again", workers > 1 ? { worker, error } : { error }),
+		});
+		starting.catch(() => undefined); // Who waits for it comes later.
+		closers.push(() => starting.then((mover) => mover.close()).catch(() => undefined));
+		const { startForwarding } = await import("./forwarding.js");
+		const forwarding = await startForwarding(stateDir, starting, settings, closers, log);
 		const { startServices } = await import("./services.js");
 		await startServices(options, { dashboardAddress, metricsPlace }, forwarding, closers);
 		const { ring } = forwarding.datapath;

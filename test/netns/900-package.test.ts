@@ -65,7 +65,7 @@ testOrSkip(tests, "holds what it needs and nothing of the workshop", NEED, () =>
 	for (const path of ["bin/vlane.js", "dist/cni/vlane-cni.cjs", "build/core.wasm", "include/vlane_core.h"]) {
 		assert.ok(files.includes(path), path);
 	}
-	const directories = /^(bin|build|dist\/(src|assembly|cni|dashboard|man)|examples|include)\//;
+	const directories = /^(bin|build|dist\/(src|vlane|assembly|cni|dashboard|man)|examples|include)\//;
 	const single = ["README.md", "CHANGELOG.md", "LICENSE", "package.json"];
 	const isAllowed = (path: string): boolean => directories.test(path) || single.includes(path);
 	assert.equal(
