@@ -12,6 +12,7 @@ import { IN6_ADDR_GEN_MODE_RANDOM, type Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { locateTap, type TapPlace } from "../tap/tap.js";
 import { VlaneError } from "./errors.js";
+import { Heritage, type Inherited } from "./heritage.js";
 import { isDeviceGone, keepDevice, repairInterface } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { parseDriverOptions } from "./options.js";
@@ -26,6 +27,7 @@ import {
 	segmentCarrier,
 	segmentMtuBytes,
 	statusOf,
+	usesFilter,
 } from "./segment.js";
 import { SegmentIndex } from "./segmentindex.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "./types.js";
@@ -44,14 +46,16 @@ export class Fabric {
 	/**
 	 * @param netlink socket in the host's namespace
 	 * @param owner id of the state that the records are from
+	 * @param heritage where to look before something is opened
 	 */
 	constructor(
 		readonly datapath: Switch,
 		readonly netlink: Rtnetlink,
 		readonly owner: string,
 		readonly log: Log,
+		readonly heritage = new Heritage(),
 	) {
-		this.#wiring = new Wiring(datapath, netlink, owner, log, this.hooks);
+		this.#wiring = new Wiring(datapath, netlink, owner, log, this.hooks, heritage);
 	}
 
 	/**
@@ -181,7 +185,7 @@ export class Fabric {
 		if (raised.host && !segment.problem && !isDeviceGone(raised.host.fd)) return [];
 		await raised.host?.port.remove();
 		raised.host = undefined;
-		raised.host = await openHostPort(this.datapath, this.netlink, segment);
+		raised.host = await openHostPort(this.datapath, this.netlink, segment, this.heritage);
 		segment.problem = "";
 		return [`host interface ${hostIfname} made again`];
 	}
@@ -257,6 +261,33 @@ export class Fabric {
 	placeOf(id: string): TapPlace | undefined {
 		const open = this.#attached.get(id)?.open;
 		return open && locateTap(open.fd);
+	}
+
+	/** What another daemon needs to go on with the same descriptors, which stay ours. */
+	inventory(): Inherited[] {
+		const found: Inherited[] = [];
+		for (const { link, fd, port, ifindex, promiscuousUsers, failure } of this.#wiring.uplinks.all()) {
+			const macs = this.#segments
+				.onLink(link)
+				.filter(usesFilter)
+				.flatMap(({ endpoints }) => [...endpoints].flatMap(({ open, endpoint }) => (open ? endpoint.mac : [])));
+			const filters = { ifindex, promiscuous: promiscuousUsers > 0, macs };
+			if (failure === undefined) found.push({ key: `uplink ${link}`, fd, port: port.number, ...filters });
+		}
+		for (const { hostIfname, raised, problem } of this.#segments.all()) {
+			const { fd, port } = raised?.host ?? {};
+			if (fd !== undefined && port && !problem) found.push({ key: `host ${hostIfname}`, fd, port: port.number });
+		}
+		for (const { endpoint, open, waits, problem } of this.#attached.values()) {
+			if (open && !problem) found.push({ key: `endpoint ${endpoint.id}`, fd: open.fd, port: open.port.number, waits });
+		}
+		return found;
+	}
+
+	/** Everything that was inherited has been asked for by now. @returns keys of what nobody had a use for */
+	settleHeritage(): string[] {
+		this.#wiring.uplinks.dropInherited();
+		return this.heritage.closeRest();
 	}
 
 	/** What is there, for those who look at it. */

@@ -24,11 +24,12 @@ const MAGIC_OFFSET_BYTES = 24;
 /**
  * Opens the store, making the directory (mode 0700) and the file when they are missing, and migrating what an older
  * release has written.
+ * @param inherited descriptor of the directory's lock, of which this process got a copy
  * @throws VlaneError conflict: another process has it open; unavailable: written by a newer version, or no room for a
  * new one; internal: file system errors
  */
-export async function openLmdbStore(stateDir: string): Promise<Store> {
-	const lock = lockDirectory(stateDir);
+export async function openLmdbStore(stateDir: string, inherited?: number): Promise<Store> {
+	const lock = inherited ?? lockDirectory(stateDir);
 	try {
 		return await LmdbStore.open(stateDir, lock);
 	} catch (error) {

@@ -3,6 +3,7 @@ import type { Segment as Domain, FdPortOptions, Switch } from "../lib/index.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { close } from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
+import type { Heritage } from "./heritage.js";
 import { adjustDevice, openHostInterface, passCarrier } from "./interface.js";
 import { type Log, messageOf } from "./log.js";
 import { type Joined, type OpenPort, type Segment, segmentCarrier, segmentMtuBytes } from "./segment.js";
@@ -28,10 +29,16 @@ export async function openPort(datapath: Switch, device: Device, carrier: boolea
 }
 
 /** Opens the host's own interface on a raised segment that is to have one. @throws SysError, Error of the switch */
-export function openHostPort(datapath: Switch, netlink: Rtnetlink, segment: Segment): Promise<OpenPort> {
+export function openHostPort(
+	datapath: Switch,
+	netlink: Rtnetlink,
+	segment: Segment,
+	heritage: Heritage,
+): Promise<OpenPort> {
 	const { raised, hostIfname: name = "", persistent: persist } = segment;
 	const [mac, mtuBytes] = [raised?.uplink?.mac ?? "", segmentMtuBytes(segment)];
-	const fd = openHostInterface(netlink, { ifname: name, mac, mtuBytes, persist });
+	const inherited = heritage.take(`host ${name}`);
+	const fd = inherited?.fd ?? openHostInterface(netlink, { ifname: name, mac, mtuBytes, persist });
 	const device = { fd, name, mac, mtuBytes, segment: raised?.domain as Domain, host: true };
 	return openPort(datapath, device, segmentCarrier(segment));
 }

@@ -3,11 +3,20 @@
  */
 export class Queue {
 	#tail: Promise<unknown> = Promise.resolve();
+	#closed: Error | undefined;
 
 	/** Runs `task` after everything that was queued before it; settles as `task` does. */
 	run<T>(task: () => T | Promise<T>): Promise<T> {
-		const result = this.#tail.then(task);
+		const result = this.#tail.then(() => {
+			if (this.#closed) throw this.#closed;
+			return task();
+		});
 		this.#tail = result.catch(() => undefined);
 		return result;
+	}
+
+	/** What has not begun fails with this error from now on. */
+	close(error: Error): void {
+		this.#closed = error;
 	}
 }

@@ -31,6 +31,8 @@ export interface Store {
 	del(key: string): Promise<void>;
 	/** Collects what `fn` writes and makes it one atomic write; nothing is written when `fn` throws. */
 	transaction(fn: (batch: Batch) => void): Promise<void>;
+	/** Descriptor of the lock that keeps other daemons away; a process that has a copy of it has the lock, too. */
+	readonly lock?: number;
 	/** The directory may be opened again afterwards. */
 	close(): Promise<void>;
 }

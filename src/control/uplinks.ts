@@ -5,9 +5,10 @@
 import type { Port, Switch } from "../lib/index.js";
 import type { Link } from "../netlink/link.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
-import { addUnicastMac, dropUnicastMac, openPacketSocket, setPromiscuous } from "../raw/packet.js";
+import { addUnicastMac, dropUnicastMac, openPacketSocket, type PacketSocket, setPromiscuous } from "../raw/packet.js";
 import { close } from "../sys/libc.js";
 import { VlaneError } from "./errors.js";
+import { Heritage, type Inherited } from "./heritage.js";
 import type { ParentRef } from "./types.js";
 
 export interface Uplink {
@@ -41,7 +42,14 @@ export function findParent(netlink: Rtnetlink, parent: ParentRef): Link {
 export class Uplinks {
 	readonly #byLink = new Map<string, Uplink>();
 
-	constructor(readonly datapath: Switch) {}
+	/** Sockets of an earlier daemon's, with what they have asked of their links' filters. */
+	readonly #inherited: Inherited[] = [];
+
+	/** @param heritage where to look before a socket is opened */
+	constructor(
+		readonly datapath: Switch,
+		readonly heritage = new Heritage(),
+	) {}
 
 	get(link: string): Uplink | undefined {
 		return this.#byLink.get(link);
@@ -90,8 +98,32 @@ export class Uplinks {
 		if (uplink.failure === undefined) dropUnicastMac(uplink.fd, uplink.ifindex, mac);
 	}
 
+	/**
+	 * Gives up what earlier daemons have asked for, once everything is asked for anew: the kernel counts, and what is
+	 * wanted never ends on the way.
+	 */
+	dropInherited(): void {
+		for (const { fd, ifindex = 0, promiscuous, macs = [] } of this.#inherited.splice(0)) {
+			if (!this.all().some((uplink) => uplink.fd === fd)) continue;
+			if (promiscuous) setPromiscuous(fd, ifindex, false);
+			for (const mac of macs) dropUnicastMac(fd, ifindex, mac);
+		}
+	}
+
+	/** The socket on a link that an earlier daemon had, if it is still the same link. */
+	#inherit(link: Link): PacketSocket | undefined {
+		const item = this.heritage.take(`uplink ${link.name}`);
+		if (!item) return undefined;
+		if (item.ifindex !== link.index) {
+			close(item.fd);
+			return undefined;
+		}
+		this.#inherited.push(item);
+		return { fd: item.fd, ifindex: link.index, mac: link.mac, mtuBytes: link.mtuBytes };
+	}
+
 	async #open(link: Link): Promise<Uplink> {
-		const socket = openPacketSocket({ link: link.name, promiscuous: false });
+		const socket = this.#inherit(link) ?? openPacketSocket({ link: link.name, promiscuous: false });
 		try {
 			const { fd, mac, mtuBytes } = socket;
 			const port = await this.datapath.addPort({ type: "fd", fd, name: link.name, mac, mtuBytes });

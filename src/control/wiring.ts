@@ -6,6 +6,7 @@ import type { Switch } from "../lib/index.js";
 import type { Rtnetlink } from "../netlink/rtnetlink.js";
 import { openEndpointTap } from "./endpointtap.js";
 import { VlaneError } from "./errors.js";
+import type { Heritage } from "./heritage.js";
 import { type Log, messageOf } from "./log.js";
 import { allowSources, type Device, disallowSources, openHostPort, openPort } from "./ports.js";
 import { type Attached, type Joined, networkMtuBytes, type Segment, segmentCarrier, usesFilter } from "./segment.js";
@@ -27,6 +28,7 @@ export class Wiring {
 	/**
 	 * @param netlink socket in the host's namespace
 	 * @param owner id of the state that the records are from
+	 * @param heritage where to look before something is opened
 	 */
 	constructor(
 		readonly datapath: Switch,
@@ -34,8 +36,9 @@ export class Wiring {
 		readonly owner: string,
 		readonly log: Log,
 		readonly hooks: WiringHooks,
+		readonly heritage: Heritage,
 	) {
-		this.uplinks = new Uplinks(datapath);
+		this.uplinks = new Uplinks(datapath, heritage);
 	}
 
 	/** Opens what the segment needs. A failure is noted as its problem; strict: it throws, and nothing is left behind. */
@@ -64,7 +67,7 @@ export class Wiring {
 			});
 			for (const joined of segment.networks.values()) await attempt(() => allowSources(joined));
 			if (!uplink || !hostIfname) return;
-			segment.raised.host = await attempt(() => openHostPort(this.datapath, this.netlink, segment));
+			segment.raised.host = await attempt(() => openHostPort(this.datapath, this.netlink, segment, this.heritage));
 		});
 	}
 
@@ -147,7 +150,8 @@ export class Wiring {
 		const mtuBytes = networkMtuBytes(joined);
 		if (isNew) Object.assign(endpoint, { mac, mtuBytes });
 		else await this.correct(endpoint, { mac, mtuBytes });
-		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner: this.owner });
+		const { owner, heritage } = this;
+		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner, heritage });
 		const { fd, repaired } = tap;
 		attached.waits = tap.waits;
 		const device: Device = {

@@ -54,7 +54,7 @@ export interface IpEntry {
 }
 
 /** What there is to read, of one core or of several. */
-export type CounterReader = Omit<Counters, "follow">;
+export type CounterReader = Omit<Counters, "follow" | "bytesOf" | "setBytes">;
 
 export class Counters {
 	#view: DataView;
@@ -87,6 +87,37 @@ export class Counters {
 			txFinished: u64(abi.PORT_FINISHED),
 			drops,
 		};
+	}
+
+	/** What a port has counted, as bytes for `setBytes`. */
+	bytesOf(port: number): Uint8Array {
+		const all = this.#regions(port).map((region) => region.slice());
+		const bytes = new Uint8Array(all.reduce((sum, { length }) => sum + length, 0));
+		let at = 0;
+		for (const region of all) {
+			bytes.set(region, at);
+			at += region.length;
+		}
+		return bytes;
+	}
+
+	/** Lets a port that has no traffic begin with what `bytesOf` has said of another; other lengths are left alone. */
+	setBytes(port: number, bytes: Uint8Array): void {
+		const regions = this.#regions(port);
+		if (bytes.length !== regions.reduce((sum, { length }) => sum + length, 0)) return;
+		let at = 0;
+		for (const region of regions) {
+			region.set(bytes.subarray(at, at + region.length));
+			at += region.length;
+		}
+	}
+
+	/** Where the counters of a port are. */
+	#regions(port: number): Uint8Array[] {
+		const at = this.#view.getUint32(abi.HEADER + abi.HEADER_PORTS, true) + port * abi.PORT_BYTES;
+		const region = (start: number, bytes: number) => new Uint8Array(this.#view.buffer, at + start, bytes);
+		const many = region(abi.PORT_RX_FRAMES, abi.PORT_DROPS + 8 * abi.DROP_REASONS - abi.PORT_RX_FRAMES);
+		return [many, ...[abi.PORT_RX_OFFLOADS, abi.PORT_MERGED, abi.PORT_FINISHED].map((field) => region(field, 8))];
 	}
 
 	/** Batches forwarded since the start. */

@@ -216,7 +216,8 @@ export class Engine {
 		const at = this.#port(port);
 		const take = (start: number, bytes: number) => this.#u8.set(old.subarray(start, start + bytes), start);
 		take(at + abi.PORT_RX_FRAMES, abi.PORT_DROPS + 8 * abi.DROP_REASONS - abi.PORT_RX_FRAMES);
-		for (const field of [abi.PORT_RX_OFFLOADS, abi.PORT_CAPTURE_LOST]) take(at + field, 8);
+		for (const field of [abi.PORT_RX_OFFLOADS, abi.PORT_CAPTURE_LOST, abi.PORT_MERGED, abi.PORT_FINISHED])
+			take(at + field, 8);
 		take(at + abi.PORT_SNAP_BYTES, 4);
 		if (port !== 0) return;
 		take(abi.HEADER + abi.HEADER_BATCHES, 8);

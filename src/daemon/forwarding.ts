@@ -7,6 +7,7 @@ import { Containers } from "../control/containers.js";
 import { type Context, Spaces } from "../control/context.js";
 import { Endpoints } from "../control/endpoints.js";
 import { Fabric } from "../control/fabric.js";
+import type { Heritage } from "../control/heritage.js";
 import { Lifetimes } from "../control/lifetimes.js";
 import { openLmdbStore } from "../control/lmdbstore.js";
 import type { Log } from "../control/log.js";
@@ -35,6 +36,9 @@ const GROUP_MS_MAX = 3000;
 
 /** What forwards, and who decides about it. */
 export interface Forwarding {
+	poller: FdPoller;
+	/** Descriptor of the lock of the state directory; -1 where there is none. */
+	lock: number;
 	context: Context;
 	mover: LiveMover;
 	datapath: Switch;
@@ -52,6 +56,7 @@ export interface Forwarding {
 /**
  * Opens the store, and makes the records true again as soon as the datapath is there.
  * @param starting the datapath, which the caller closes
+ * @param inherited descriptors of another daemon, and its lock of the state directory
  * @param settings of the group of hosts that this one is in
  * @param closers gets what has to be closed, also when this throws
  * @throws VlaneError, SysError
@@ -59,11 +64,12 @@ export interface Forwarding {
 export async function startForwarding(
 	stateDir: string,
 	starting: Promise<LiveMover>,
+	{ heritage, lock }: { heritage?: Heritage; lock?: number },
 	settings: GroupSettings | undefined,
 	closers: Closers,
 	log: Log,
 ): Promise<Forwarding> {
-	const store = await openLmdbStore(stateDir);
+	const store = await openLmdbStore(stateDir, lock);
 	// After everything else, the datapath of the caller too: it frees the state directory for another daemon.
 	closers.unshift(() => store.close());
 	const poller = new FdPoller();
@@ -82,7 +88,7 @@ export async function startForwarding(
 	const watches = new NetnsWatches(poller, (netnsId) => void background.run(() => reconciler.namespace(netnsId)));
 	closers.push(() => watches.close());
 	const { hostId } = state;
-	const fabric = new Fabric(datapath, netlink, hostId, log);
+	const fabric = new Fabric(datapath, netlink, hostId, log, heritage);
 	const files = new ContainerFiles(state, stateDir, log);
 	const grouping = settings && (await import("./group.js"));
 	const run = (task: () => Promise<void>) => void background.run(task);
@@ -112,7 +118,10 @@ export async function startForwarding(
 	if (group) await background.run(() => group.settle());
 	log.info("state restored", { networks: state.networks.all().length, endpoints: state.endpoints.all().length });
 	closers.push(watchKernel(fabric, endpoints, background, poller));
-	return { context, mover, datapath, queue, background, networks, endpoints, containers, reconciler, leases, group };
+	return {
+		...{ context, mover, datapath, queue, background, networks, endpoints, containers, reconciler, poller },
+		...{ leases, group, lock: store.lock ?? -1 },
+	};
 }
 
 /** Follows links; returns how to stop. */

@@ -2,15 +2,18 @@
 import { resolve } from "node:path";
 import { RESTING_CAPABILITIES } from "../control/capabilities.js";
 import { VlaneError } from "../control/errors.js";
-import { LOG_LEVELS, type LogLevel } from "../control/log.js";
+import { LOG_LEVELS, type LogLevel, messageOf } from "../control/log.js";
 import { LiveMover } from "../lib/movers.js";
 import { releaseMemory } from "../sys/memory.js";
+import { beWatched, notify } from "../sys/notify.js";
 import { rest } from "../sys/privileges.js";
-import type { Closers } from "./forwarding.js";
+import type { Closers, Forwarding } from "./forwarding.js";
+import { HandoverPoint } from "./handover.js";
 import { parseListenAddress, parseMetricsPlace } from "./listenaddress.js";
 import { createLog } from "./log.js";
 import type { DaemonOptions } from "./options.js";
 import { checkCapabilities, checkTun, prepareSocket } from "./preflight.js";
+import { leaveWithSupervisor, succeedRunning, succeedStored } from "./succession.js";
 
 /** After the start: by then, what it needed for a while is free. */
 const RELEASE_MS = 1000;
@@ -27,6 +30,7 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		stateDir,
 		coalesce,
 		workers,
+		replace = false,
 		dashboard,
 		dashboardRemote = false,
 		metrics,
@@ -45,14 +49,17 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 	checkCapabilities();
 	rest(RESTING_CAPABILITIES);
 	checkTun();
-	await prepareSocket(socket);
 
 	const closers: Closers = [];
 	const stopped = waitForStop();
 	try {
+		const running = replace ? succeedRunning(stateDir) : undefined;
+		if (!running) await prepareSocket(socket);
+		const succession = running ?? succeedStored(stateDir);
+		closers.push(() => succession?.close());
 		// Threads take the longest to begin: everything else is loaded and read meanwhile.
 		const starting = LiveMover.start({
-			...{ coalesce, workers },
+			...{ coalesce, workers, held: succession !== undefined },
 			onFatal: (error) => stopped.fail(error),
 			onRevived: ({ message: error }, worker) =>
 				log.error("the datapath has died and was started again", workers > 1 ? { worker, error } : { error }),
@@ -60,20 +67,47 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		starting.catch(() => undefined); // Who waits for it comes later.
 		closers.push(() => starting.then((mover) => mover.close()).catch(() => undefined));
 		const { startForwarding } = await import("./forwarding.js");
-		const forwarding = await startForwarding(stateDir, starting, settings, closers, log);
-		const { startServices } = await import("./services.js");
+		const inherited = (await succession?.inherit()) ?? {};
+		const forwarding = await startForwarding(stateDir, starting, inherited, settings, closers, log);
+		await succession?.begin(forwarding);
+		const [{ startServices }] = await Promise.all([import("./services.js"), succession?.settle()]);
+		if (running) await prepareSocket(socket);
 		await startServices(options, { dashboardAddress, metricsPlace }, forwarding, closers);
 		const { ring } = forwarding.datapath;
 		log.info("serving", { pid: process.pid, datapath: ring, workers, state: stateDir });
 		// At every log level: whoever starts the daemon waits for this line.
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
 		setTimeout(releaseMemory, RELEASE_MS).unref();
-		const signal = await stopped.promise;
-		log.info("stopping, containers keep running", { signal });
+		notify(["READY=1", `MAINPID=${process.pid}`]);
+		closers.push(beWatched(), hearSuccessors(forwarding, stateDir, stopped.stop));
+		const reason = await stopped.promise;
+		log.info("stopping, containers keep running", { reason });
+		if (reason === HANDED_OVER) return;
+		notify(["STOPPING=1"]);
+		await leaveWithSupervisor(forwarding, stateDir);
 	} finally {
 		stopped.forget();
 		for (const close of closers.reverse()) await close();
 	}
+}
+
+/** Why this process ends when another one has taken over. */
+const HANDED_OVER = "handed over";
+
+/** Hands over to whoever asks. Answers how to stop that. */
+function hearSuccessors(forwarding: Forwarding, stateDir: string, stop: (reason: string) => void): () => void {
+	const { log } = forwarding.context;
+	const onDone = (pid: number) => {
+		notify([`MAINPID=${pid}`]);
+		stop(HANDED_OVER);
+	};
+	const point = new HandoverPoint(forwarding, stateDir, onDone, () => stop("replaced"));
+	try {
+		point.open();
+	} catch (error) {
+		log.warn(`this daemon can not be replaced without an interruption: ${messageOf(error)}`);
+	}
+	return () => point.close();
 }
 
 function parseLogLevel(text: string): LogLevel {
@@ -83,11 +117,11 @@ function parseLogLevel(text: string): LogLevel {
 	return level;
 }
 
-/** Resolves with the name of the first signal that asks to end; `fail` rejects instead. */
+/** Resolves with the name of the first signal that asks to end, or with what `stop` says; `fail` rejects instead. */
 function waitForStop() {
 	let fail: (error: Error) => void = () => undefined;
-	let onSignal: (signal: NodeJS.Signals) => void = () => undefined;
-	const promise = new Promise<NodeJS.Signals>((resolveStop, reject) => {
+	let onSignal: (reason: string) => void = () => undefined;
+	const promise = new Promise<string>((resolveStop, reject) => {
 		fail = reject;
 		onSignal = resolveStop;
 	});
@@ -98,6 +132,7 @@ function waitForStop() {
 	return {
 		promise,
 		fail,
+		stop: (reason: string) => onSignal(reason),
 		forget: () => {
 			for (const signal of signals) process.off(signal, onSignal);
 		},

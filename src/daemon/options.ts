@@ -10,6 +10,8 @@ export interface DaemonOptions extends GroupFlags {
 	logLevel: string;
 	/** Put neighbouring frames of a flow together before they leave. */
 	coalesce: boolean;
+	/** Take over from the daemon that runs, if there is one. */
+	replace?: boolean;
 	/** Threads that move frames. */
 	workers: number;
 	/** Where Docker looks for drivers, or `none`. Absent: its usual place, unless that can not be used. */

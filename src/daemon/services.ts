@@ -65,7 +65,7 @@ export async function startServices(
 	closers.push(async () => {
 		await closeServer(server);
 		// A change that is under way is finished: what is half done can not be handed to the next daemon.
-		await queue.run(() => undefined);
+		await queue.run(() => undefined).catch(() => undefined);
 	});
 	const plugin = await startPlugin(options.dockerPluginDir, pluginCalls(driver, addresses, queue), log);
 	closers.push(() => plugin && closeServer(plugin));

@@ -69,7 +69,10 @@ After=network.target
 Before=docker.service
 
 [Service]
+Type=notify
 ExecStart=${daemon}
+ExecReload=${daemon} --replace --detach
+FileDescriptorStoreMax=16384
 ExecStartPost=/bin/sh -c ${quote(isThere)}
 TimeoutStartSec=30
 Restart=always

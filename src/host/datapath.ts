@@ -12,13 +12,15 @@ import { type CounterReader, Counters } from "../core/counters.js";
 import { compileCore, createMemory, DAEMON_LIMITS } from "../core/engine.js";
 import { errnoName } from "../sys/errno.js";
 import { close, EFD_CLOEXEC, eventfd, write } from "../sys/libc.js";
-import type { Fixture, Operation, Reply, WorkerSetup } from "./protocol.js";
+import { type Fixture, type Operation, type Reply, STOP, SUSPEND, type WorkerSetup } from "./protocol.js";
 import type { RingKind } from "./ring.js";
 import type { Datapath, PortSpec, PortStats, SegmentSpec } from "./types.js";
 
 export interface DatapathOptions {
 	/** "auto" takes io_uring and falls back to poll(2) with plain reads and writes. */
 	mode?: "auto" | RingKind;
+	/** Nothing is read from the ports before `release`. Default false. */
+	held?: boolean;
 	/** Put neighbouring frames of a TCP or UDP flow together before they leave. Default true. */
 	coalesce?: boolean;
 	/** Called when the thread has died of an error, and another one has taken over its ports, segments and counters. */
@@ -34,6 +36,19 @@ export interface RunningDatapath extends Datapath {
 	readonly counters: CounterReader;
 	/** What captures are made of. Whoever reads it is its only reader. */
 	readonly capture: CaptureReader;
+	/** Starts to read from ports; for those that were made with `held`. */
+	release(): Promise<void>;
+	/**
+	 * Stops to forward, once what is under way has left. Descriptors stay open, ports and counters are remembered:
+	 * `resume` goes on, `close` ends it.
+	 */
+	suspend(): Promise<void>;
+	/** Takes back `suspend`. */
+	resume(): Promise<void>;
+	/** What a port has counted, as bytes for `setCounters` of the same release. */
+	countersOf(port: number): Uint8Array;
+	/** Lets a port that has not been read from begin with what another one has counted. */
+	setCounters(port: number, bytes: Uint8Array): void;
 	/** Another number whenever ports have come or gone, or a new thread has taken over. */
 	readonly generation: number;
 }
@@ -90,7 +105,7 @@ const FORGOTTEN_MS = 10_000;
 
 class WorkerDatapath implements RunningDatapath {
 	ring: RingKind = "poll";
-	readonly ready: Promise<void>;
+	ready: Promise<void>;
 	readonly counters: Counters;
 	readonly capture: CaptureRing;
 	readonly #options: DatapathOptions;
@@ -104,6 +119,9 @@ class WorkerDatapath implements RunningDatapath {
 	#running: Running;
 	#settled: { resolve(): void; reject(error: Error): void } = { resolve() {}, reject() {} };
 	#isReady = false;
+	#held: boolean;
+	/** Called when the thread has ended because of `suspend`. */
+	#suspended: (() => void) | undefined;
 	#end: () => void = () => undefined;
 	#deathsMs: number[] = [];
 	generation = 0;
@@ -112,6 +130,7 @@ class WorkerDatapath implements RunningDatapath {
 
 	constructor(options: DatapathOptions, module: WebAssembly.Module) {
 		this.#options = options;
+		this.#held = options.held ?? false;
 		this.#module = module;
 		const memory = createMemory(this.#module, DAEMON_LIMITS);
 		this.counters = new Counters(memory);
@@ -135,6 +154,7 @@ class WorkerDatapath implements RunningDatapath {
 			memory,
 			mode: this.#options.mode ?? "auto",
 			coalesce: this.#options.coalesce ?? true,
+			held: this.#held,
 			eventFd,
 			stop: this.#stop,
 			port: channel.port2,
@@ -171,11 +191,19 @@ class WorkerDatapath implements RunningDatapath {
 
 	/** A thread that was not told to end is followed by another one, with what there was. */
 	#ended(running: Running, code: number): void {
-		if (Atomics.load(this.#stop, 0)) return this.#end();
+		const stop = Atomics.load(this.#stop, 0);
+		if (stop === STOP) return this.#end();
+		if (stop === SUSPEND) return this.#suspended?.();
 		const error = running.error ?? new Error(`the datapath's thread has ended with status ${code}`);
 		const nowMs = performance.now();
 		this.#deathsMs = [...this.#deathsMs.filter((ms) => ms > nowMs - DEATHS_MS), nowMs];
 		if (!this.#isReady || this.#deathsMs.length > DEATHS_MAX) return this.#giveUp(error);
+		this.#replace(running);
+		this.#options.onRevived?.(error);
+	}
+
+	/** Starts a thread that goes on where another one has ended. */
+	#replace(running: Running): void {
 		running.port.close();
 		close(running.eventFd);
 		// Requests that it has left to the kernel end with the ring, but not at once.
@@ -184,7 +212,6 @@ class WorkerDatapath implements RunningDatapath {
 		this.#running = this.#start(createMemory(this.#module, DAEMON_LIMITS), running.memory);
 		for (const [id, { operation }] of this.#pending) this.#running.port.postMessage({ ...operation, id });
 		this.#kick(0);
-		this.#options.onRevived?.(error);
 	}
 
 	#giveUp(error: Error): void {
@@ -196,11 +223,11 @@ class WorkerDatapath implements RunningDatapath {
 
 	/** Tells the thread to end, without waiting for it. */
 	letGo(): void {
-		this.#kick(1);
+		this.#kick(STOP);
 	}
 
-	#kick(stop: 0 | 1): void {
-		if (stop) Atomics.store(this.#stop, 0, 1);
+	#kick(stop: 0 | typeof STOP | typeof SUSPEND): void {
+		if (stop) Atomics.store(this.#stop, 0, stop);
 		write(this.#running.eventFd, new Uint8Array(new BigUint64Array([1n]).buffer));
 	}
 
@@ -308,10 +335,42 @@ class WorkerDatapath implements RunningDatapath {
 		this.#listeners.push(listener);
 	}
 
+	async release(): Promise<void> {
+		this.#held = false;
+		await this.#request({ op: "release" });
+	}
+
+	async suspend(): Promise<void> {
+		const ended = new Promise<void>((resolve) => {
+			this.#suspended = resolve;
+		});
+		this.#kick(SUSPEND);
+		await ended;
+	}
+
+	async resume(): Promise<void> {
+		this.#suspended = undefined;
+		Atomics.store(this.#stop, 0, 0);
+		this.ready = new Promise((resolve, reject) => {
+			this.#settled = { resolve, reject };
+		});
+		this.#replace(this.#running);
+		await this.ready;
+	}
+
+	countersOf(port: number): Uint8Array {
+		return this.counters.bytesOf(port);
+	}
+
+	setCounters(port: number, bytes: Uint8Array): void {
+		this.counters.setBytes(port, bytes);
+	}
+
 	async close(): Promise<void> {
 		running.delete(this);
 		if (running.size === 0) process.off("exit", letGo);
-		this.#kick(1);
+		if (this.#suspended) this.#end();
+		else this.#kick(STOP);
 		await this.#gone;
 		this.#fail(new Error("closed"));
 		this.#running.port.close();

@@ -12,12 +12,19 @@ export interface WorkerSetup {
 	coalesce: boolean;
 	/** Written by the main thread after each message and to stop. */
 	eventFd: number;
-	/** [0] becomes 1 when the worker shall return. */
+	/** Nothing is read from the ports before `release`. */
+	held: boolean;
+	/** [0] becomes STOP or SUSPEND when the worker shall return. */
 	stop: Int32Array;
 	port: MessagePort;
 	/** What there is already, when a thread takes over from one that has died. */
 	revive?: { fixtures: Fixture[]; previous: WebAssembly.Memory };
 }
+
+/** The worker closes its descriptors and returns. */
+export const STOP = 1;
+/** It returns once nothing is under way in it, and leaves the descriptors open. */
+export const SUSPEND = 2;
 
 /** What a request has made, in the order of the requests. */
 export type Fixture =
@@ -29,6 +36,7 @@ export type Operation =
 	| { op: "addPort"; spec: PortSpec }
 	| { op: "removePort"; port: number }
 	| { op: "setMtu"; port: number; mtuBytes: number }
+	| { op: "release" }
 	| { op: "addSegment"; spec: SegmentSpec }
 	| { op: "removeSegment"; segment: number }
 	| { op: "allowSource"; segment: number; network: number; mac: string }

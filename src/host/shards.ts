@@ -161,6 +161,26 @@ export class Shards implements RunningDatapath {
 		await this.#workerOf(segment).datapath.disallowSource(this.localOf(segment), mac);
 	}
 
+	async release(): Promise<void> {
+		await Promise.all(this.#workers.map(({ datapath }) => datapath.release()));
+	}
+
+	async suspend(): Promise<void> {
+		await Promise.all(this.#workers.map(({ datapath }) => datapath.suspend()));
+	}
+
+	async resume(): Promise<void> {
+		await Promise.all(this.#workers.map(({ datapath }) => datapath.resume()));
+	}
+
+	countersOf(port: number): Uint8Array {
+		return this.#workerOf(port).datapath.countersOf(this.localOf(port));
+	}
+
+	setCounters(port: number, bytes: Uint8Array): void {
+		this.#workerOf(port).datapath.setCounters(this.localOf(port), bytes);
+	}
+
 	stats(): PortStats[] {
 		const found = new Map<number, PortStats>();
 		for (const { index, datapath } of this.#workers) {

@@ -13,7 +13,7 @@ import { DAEMON_LIMITS, Engine } from "../core/engine.js";
 import { close } from "../sys/libc.js";
 import { renounce, rest } from "../sys/privileges.js";
 import { coalescible } from "./offloads.js";
-import type { Reply, Request, WorkerSetup } from "./protocol.js";
+import { type Reply, type Request, SUSPEND, type WorkerSetup } from "./protocol.js";
 import { revive } from "./revive.js";
 import { openRing, type Ring } from "./ring.js";
 import { Tables } from "./tables.js";
@@ -31,9 +31,11 @@ class Loop {
 	/** Ports on their way out, with the request that waits for it. */
 	readonly #closing = new Map<number, number>();
 	readonly #failed = new Set<number>();
+	#held: boolean;
 
 	constructor(setup: WorkerSetup) {
 		this.#setup = setup;
+		this.#held = setup.held;
 		this.#engine = new Engine(setup.module, setup.memory, DAEMON_LIMITS);
 		this.#tables = new Tables(this.#engine.core, setup.coalesce ? coalescible() : 0);
 		// A kernel may allow io_uring to administrators only (kernel.io_uring_disabled=1).
@@ -60,7 +62,8 @@ class Loop {
 			this.#engine.stampCapture();
 			const todo = core.pump();
 			if (todo & abi.PUMP_CONTROL) {
-				if (Atomics.load(this.#setup.stop, 0)) return this.#shutDown();
+				const stop = Atomics.load(this.#setup.stop, 0);
+				if (stop) return this.#shutDown(stop === SUSPEND);
 				this.#readMessages();
 			}
 			if (todo & abi.PUMP_ATTENTION || this.#closing.size > 0) this.#attend();
@@ -93,12 +96,12 @@ class Loop {
 	}
 
 	/** Cancels before it closes: the kernel must not hold a buffer of ours when the memory goes. */
-	#shutDown(): void {
+	#shutDown(keepFds: boolean): void {
 		const { core } = this.#engine;
 		for (const port of this.#fds.keys()) if (!this.#closing.has(port)) this.#removePort(port, 0);
 		while (this.#closing.size > 0) {
 			const todo = core.pump();
-			for (const port of this.#closing.keys()) this.#finishRemoval(port);
+			for (const port of this.#closing.keys()) this.#finishRemoval(port, keepFds);
 			if (this.#closing.size > 0) this.#ring.enter(todo & 0xffff, todo & abi.PUMP_WAIT ? 1 : 0);
 		}
 		this.#ring.close();
@@ -120,6 +123,9 @@ class Loop {
 				return this.#addPort(request.spec);
 			case "removePort":
 				return this.#removePort(request.port, request.id);
+			case "release":
+				this.#release();
+				return 0;
 			case "setMtu":
 				this.#engine.core.portSetMtu(request.port, request.mtuBytes);
 				return 0;
@@ -151,7 +157,14 @@ class Loop {
 	#open(port: number, fd: number): void {
 		this.#ring.setFile(port, fd);
 		this.#fds.set(port, fd);
-		this.#engine.core.portStart(port);
+		if (!this.#held) this.#engine.core.portStart(port);
+	}
+
+	/** What has come meanwhile waits in the kernel's queues. */
+	#release(): void {
+		if (!this.#held) return;
+		this.#held = false;
+		for (const port of this.#fds.keys()) if (!this.#closing.has(port)) this.#engine.core.portStart(port);
 	}
 
 	#removePort(port: number, id: number): undefined {
@@ -162,12 +175,12 @@ class Loop {
 	}
 
 	/** The descriptor is closed only when neither the kernel nor a queue of ours knows the port any more. */
-	#finishRemoval(port: number): boolean {
+	#finishRemoval(port: number, keepFd = false): boolean {
 		const { core } = this.#engine;
 		if (this.#engine.portInflight(port) > 0 || core.rxPending() > 0 || core.txPending() > 0) return false;
 		if (!core.portFree(port)) return false;
 		this.#ring.setFile(port, -1);
-		close(this.#fds.get(port)!);
+		if (!keepFd) close(this.#fds.get(port)!);
 		this.#fds.delete(port);
 		this.#failed.delete(port);
 		this.#closing.delete(port);

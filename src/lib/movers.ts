@@ -3,6 +3,7 @@
  * Everything else is the datapath's, live and offline alike.
  */
 import * as abi from "../../assembly/abi.js";
+import type { DatapathOptions } from "../host/datapath.js";
 import { BATCH_FRAMES_MAX, OfflineDatapath } from "../host/offline.js";
 import type { RingKind } from "../host/ring.js";
 import { type Shards, startShards } from "../host/shards.js";
@@ -126,8 +127,9 @@ export class LiveMover implements Mover {
 	}
 
 	/** @throws SysError when the ring that is asked for is not there; RangeError when `workers` is out of bounds */
-	static async start({ ring, coalesce, workers, onFatal, onRevived }: SwitchOptions): Promise<LiveMover> {
-		return new LiveMover(await startShards({ mode: ring, coalesce, workers, onFatal, onRevived }));
+	static async start(options: SwitchOptions & Pick<DatapathOptions, "held">): Promise<LiveMover> {
+		const { ring, held, coalesce, workers, onFatal, onRevived } = options;
+		return new LiveMover(await startShards({ mode: ring, held, coalesce, workers, onFatal, onRevived }));
 	}
 
 	async addPort(spec: PortSpec, sink: Sink): Promise<number> {

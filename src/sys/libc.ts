@@ -42,6 +42,9 @@ export const SOCK_CLOEXEC = O_CLOEXEC;
 export const SOL_SOCKET = 1;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
+export const MSG_CTRUNC = 0x8;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const MSG_PEEK = 0x2;
 
 export const POLLIN = 0x1;
@@ -98,6 +101,7 @@ const c = {
 	writevAt: lib.func("writev", "long", ["int", "uintptr_t", "int"]),
 	sendmmsgAt: lib.func("sendmmsg", "int", ["int", "uintptr_t", "uint", "int"]),
 	recvmsgAt: lib.func("recvmsg", "long", ["int", "uintptr_t", "int"]),
+	sendmsgAt: lib.func("sendmsg", "long", ["int", "uintptr_t", "int"]),
 	pollAt: lib.func("poll", "int", ["uintptr_t", "ulong", "int"]),
 	ioctlPointer: lib.func("ioctl", "int", ["int", "ulong", "void *"]),
 	ioctlNumber: lib.func("ioctl", "int", ["int", "ulong", "ulong"]),
@@ -105,6 +109,9 @@ const c = {
 	socket: lib.func("socket", "int", ["int", "int", "int"]),
 	socketpair: lib.func("socketpair", "int", ["int", "int", "int", "void *"]),
 	bind: lib.func("bind", "int", ["int", "void *", "uint"]),
+	connect: lib.func("connect", "int", ["int", "void *", "uint"]),
+	listen: lib.func("listen", "int", ["int", "int"]),
+	accept4: lib.func("accept4", "int", ["int", "void *", "void *", "int"]),
 	setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", "void *", "uint"]),
 	getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
 	send: lib.func("send", "long", ["int", "void *", "size_t", "int"]),
@@ -214,6 +221,12 @@ export const sendmmsgAt: (fd: number, address: number, count: number, flags: num
 /** recvmsg(2) with a `struct msghdr` at an address. */
 export const recvmsgAt: (fd: number, msghdrAddress: number, flags: number) => number = c.recvmsgAt;
 
+/** sendmsg(2) with a `struct msghdr` at an address. */
+export const sendmsgAt: (fd: number, msghdrAddress: number, flags: number) => number = c.sendmsgAt;
+
+/** accept4(2) without the peer's address; `flags` are SOCK_*. */
+export const accept = (fd: number, flags: number): number => c.accept4(fd, null, null, flags);
+
 /** io_uring_setup(2): fills the 120-byte `struct io_uring_params`, returns the ring's descriptor. */
 export function ioUringSetup(entries: number, params: Memory): number {
 	return c.syscallSetup(SYS_IO_URING_SETUP, entries, params);
@@ -276,6 +289,16 @@ export function socketpair(type: number): [number, number] {
 /** bind(2) to a raw `struct sockaddr_*`. */
 export function bind(fd: number, sockaddr: Memory, object: string): void {
 	check(c.bind(fd, sockaddr, sockaddr.length), "bind", object);
+}
+
+/** connect(2) to a raw `struct sockaddr_*`. */
+export function connect(fd: number, sockaddr: Memory, object: string): void {
+	check(c.connect(fd, sockaddr, sockaddr.length), "connect", object);
+}
+
+/** listen(2). */
+export function listen(fd: number, backlog: number, object: string): void {
+	check(c.listen(fd, backlog), "listen", object);
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 import { constants as system } from "node:os";
 import { capget, capset, execvp, F_SETFD, fcntl, prctl, SIG_DFL, signal } from "./libc.js";
+import { passedFds } from "./notify.js";
 
 /** Numbers of capabilities (include/uapi/linux/capability.h). */
 const NUMBERS = { CAP_KILL: 5, CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_SYS_PTRACE: 19, CAP_SYS_ADMIN: 21 };
@@ -77,7 +78,7 @@ export function shed(kept: readonly Capability[]): void {
 		if ((keep >> BigInt(number)) & 1n) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, "PR_CAP_AMBIENT_RAISE");
 	}
 	// Node marks these close-on-exec, and ignores these signals.
-	for (const fd of [0, 1, 2]) fcntl(fd, F_SETFD, 0);
+	for (let fd = 0; fd < 3 + passedFds(); fd++) fcntl(fd, F_SETFD, 0);
 	signal(system.signals.SIGPIPE, SIG_DFL);
 	signal(system.signals.SIGXFSZ, SIG_DFL);
 	execvp(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1)]);

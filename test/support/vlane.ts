@@ -30,6 +30,11 @@ export interface Vlane {
 	start(...argv: string[]): Started;
 	/** Starts the daemon; resolves when it answers. Extra arguments go to `vlane daemon`. */
 	startDaemon(...argv: string[]): Promise<void>;
+	/**
+	 * Starts a daemon that takes over from the one that runs. Resolves with what that one has left when it has ended and
+	 * the new one answers.
+	 */
+	replaceDaemon(...argv: string[]): Promise<Ran>;
 	/** Ends the daemon and nothing else; its containers stay. Answers what it left. */
 	stopDaemon(signal?: NodeJS.Signals): Promise<Ran>;
 	/** Ends the daemon and the containers, and removes the state. */
@@ -76,6 +81,14 @@ export async function startVlaneBehind(
 		async startDaemon(...argv) {
 			daemon = host.start([...prefix, ...strace, ...command(["daemon", ...where, ...WORKERS, ...argv])]);
 			await daemon.waitFor(READY);
+		},
+		async replaceDaemon(...argv) {
+			if (!daemon) throw new Error("the daemon does not run");
+			const old = daemon;
+			const successor = host.start(command(["daemon", ...where, ...WORKERS, "--replace", ...argv]));
+			await successor.waitFor(READY);
+			daemon = successor;
+			return old.ended;
 		},
 		async stopDaemon(signal = "SIGTERM") {
 			if (!daemon) throw new Error("the daemon does not run");

@@ -19,6 +19,7 @@ export const DAEMON_COMMANDS: CommandSpec[] = [
 			{ name: "dashboard-remote", type: "bool", help: "Allow --dashboard addresses that other hosts can reach" },
 			{ ...PLUGIN_DIR, help: `Where Docker looks for drivers, or "none" (default "${DEFAULT_PLUGIN_DIR}")` },
 			...METRICS_FLAGS,
+			{ name: "detach", short: "d", type: "bool", help: "Run it in the background; return once it answers" },
 			{
 				name: "coalesce",
 				type: "string",
@@ -50,6 +51,7 @@ export const DAEMON_COMMANDS: CommandSpec[] = [
 				metavar: "name=interface",
 				help: "Interface of this host that networks of the group call by another name (repeatable)",
 			},
+			{ name: "replace", type: "bool", help: "Take over from the daemon that runs, without an interruption" },
 			{ name: "socket", type: "string", help: `Where the API listens (default "${DEFAULT_SOCKET}")` },
 			{
 				name: "socket-group",
