@@ -9,7 +9,6 @@
  * tenth. Times are of one machine on one day: what matters is that the first and the last are alike.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { request } from "node:http";
 import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { AddressSpace } from "../src/control/ipam.js";
@@ -17,6 +16,7 @@ import { close } from "../src/sys/libc.js";
 import { newNetns } from "../src/sys/netns.js";
 import { makeLan } from "../test/support/lan.js";
 import { startVlane, type Vlane } from "../test/support/vlane.js";
+import { ask } from "./ask.js";
 
 const SCALE = process.argv.includes("--quick") ? 10 : 1;
 const ADDRESSES = 65_534;
@@ -51,24 +51,6 @@ function report(what: string, times: number[], unit = "ms"): void {
 		quantile(times.slice(-edge), 0.5),
 	].map((value, index) => (index === 0 ? `${value}` : (value * factor).toFixed(2)).padStart(10));
 	console.log(`${`${what}, ${unit}`.padEnd(44)}${columns.join("")}`);
-}
-
-/** One request to the daemon. @throws Error with its message when it refuses */
-function ask(socketPath: string, method: string, path: string, body?: object): Promise<{ Id?: string }> {
-	return new Promise((resolve, reject) => {
-		const outgoing = request({ socketPath, method, path, agent: false }, (response) => {
-			let text = "";
-			response.setEncoding("utf8").on("data", (chunk: string) => {
-				text += chunk;
-			});
-			response.on("end", () => {
-				if ((response.statusCode ?? 0) < 300) resolve(text === "" ? {} : JSON.parse(text));
-				else reject(new Error(`${method} ${path}: ${text}`));
-			});
-		});
-		outgoing.on("error", reject);
-		outgoing.end(body && JSON.stringify(body));
-	});
 }
 
 function residentMiB(pid: number): string {

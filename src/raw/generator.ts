@@ -73,6 +73,14 @@ export class FrameGenerator {
 		return { offered, seconds: (performance.now() - startMs) / 1000 };
 	}
 
+	/** Sends about that many frames at once; answers how many were offered. */
+	offer(bytes: number, frames: number): number {
+		this.#memory.writeBigUInt64LE(BigInt(Math.min(bytes, FRAME_BYTES_MAX) - FCS_BYTES), IOVEC + 8);
+		let offered = 0;
+		while (offered < frames) offered += this.#offer(Math.min(MESSAGES, Math.ceil(frames - offered)));
+		return offered;
+	}
+
 	close(): void {
 		libc.close(this.#fd);
 	}
