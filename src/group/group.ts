@@ -253,7 +253,11 @@ export class Group implements Shared {
 			throw new VlaneError("conflict", `host ${host.Name} has just come back`);
 		}
 		const keys = ["host", "alive", "away", "grace"].map((kind) => this.#keys.of(kind, host.Id));
-		const { revision } = await this.etcd.txn({ compare: guard, success: keys.map((del) => ({ del })) });
+		const { revision } = await this.etcd
+			.txn({ compare: guard, success: keys.map((del) => ({ del })) })
+			.catch((error) => {
+				throw this.view.unavailable(error, "hosts can not be removed");
+			});
 		await this.mirror.wait(() => this.mirror.revision >= revision, 1000);
 		this.#options.log.info("host removed", { host: host.Name, endpoints: host.Endpoints });
 	}
@@ -379,6 +383,11 @@ export class Group implements Shared {
 
 	/** That a host is still away for too long. */
 	#overGuard(hostId: string): Compare[] {
-		return ["alive", "grace"].map((kind) => ({ key: this.#keys.of(kind, hostId), createRevision: 0 }));
+		const away = this.#keys.of("away", hostId);
+		return [
+			...["alive", "grace"].map((kind) => ({ key: this.#keys.of(kind, hostId), createRevision: 0 })),
+			// The absence that was seen: one that began meanwhile has its own time.
+			{ key: away, modRevision: this.mirror.entries.get(away)?.modRevision ?? -1 },
+		];
 	}
 }
