@@ -46,6 +46,7 @@ export const HEADER_CAPTURE = 116; // the capture ring; 0: none
 export const HEADER_CAPTURE_BYTES = 120; // size of its data, a power of two
 export const HEADER_FLOWS = 124; // flows that are open for coalescing, private to the core
 export const HEADER_BATCH_SIZES = 128; // 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames
+export const HEADER_SLOTS_FREE = 216; // live: free slots at the end of the last pump
 export const HEADER_BYTES = 256;
 
 export const RING_BYTES = 65536;

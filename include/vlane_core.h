@@ -45,6 +45,7 @@
 #define VLANE_HEADER_CAPTURE_BYTES 120 /* size of its data, a power of two */
 #define VLANE_HEADER_FLOWS 124 /* flows that are open for coalescing, private to the core */
 #define VLANE_HEADER_BATCH_SIZES 128 /* 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames */
+#define VLANE_HEADER_SLOTS_FREE 216 /* live: free slots at the end of the last pump */
 #define VLANE_HEADER_BYTES 256
 
 #define VLANE_RING_BYTES 65536
@@ -287,7 +288,8 @@ struct vlane_header {
 	uint32_t capture_bytes; /* size of its data, a power of two */
 	uint32_t flows; /* flows that are open for coalescing, private to the core */
 	uint8_t batch_sizes[88]; /* 88 bytes, live: u64 counters of batches of 1, 2-3, 4-7 ... 1024 frames */
-	uint8_t reserved_216[40];
+	uint32_t slots_free; /* live: free slots at the end of the last pump */
+	uint8_t reserved_220[36];
 };
 
 /* HEADER_PORTS + number * VLANE_PORT_BYTES. */

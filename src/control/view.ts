@@ -54,6 +54,8 @@ export interface ApiStats {
 	datapath: string;
 	/** Threads that move frames. */
 	workers: number;
+	/** Frame buffers, and how many of them hold a frame or wait for one. */
+	buffers: { total: number; used: number };
 	/** Batches forwarded, and how many of them had `min` to `max` frames. */
 	batches: number;
 	batchSizes: { min: number; max: number; batches: number }[];
@@ -101,6 +103,7 @@ export class View {
 			uptimeSeconds: Math.floor(process.uptime()),
 			datapath: ring,
 			workers,
+			buffers: counters.buffers(),
 			batches: counters.batches(),
 			batchSizes: counters
 				.batchSizes()

@@ -131,6 +131,12 @@ export class Counters {
 		return Array.from({ length: abi.BATCH_SIZES }, (_, index) => Number(this.#view.getBigUint64(at + index * 8, true)));
 	}
 
+	/** Frame buffers, and how many of them hold a frame or wait for one: none of an idle switch. */
+	buffers(): { total: number; used: number } {
+		const total = this.#view.getUint32(abi.HEADER + abi.HEADER_SLOTS_MAX, true);
+		return { total, used: total - this.#view.getUint32(abi.HEADER + abi.HEADER_SLOTS_FREE, true) };
+	}
+
 	/** The forwarding database in no order. It may change meanwhile: an entry that moves is seen twice or not at all. */
 	fdb(): FdbEntry[] {
 		const { at, capacity } = this.#region(abi.HEADER_FDB, abi.HEADER_FDB_CAPACITY);

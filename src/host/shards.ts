@@ -233,6 +233,11 @@ class ShardCounters implements CounterReader {
 		return first.map((batches, power) => others.reduce((sum, sizes) => sum + sizes[power]!, batches));
 	}
 
+	buffers(): { total: number; used: number } {
+		const all = this.datapaths.map(({ counters }) => counters.buffers());
+		return all.reduce((sum, { total, used }) => ({ total: sum.total + total, used: sum.used + used }));
+	}
+
 	fdb(): FdbEntry[] {
 		return this.datapaths.flatMap(({ counters }, index) =>
 			counters.fdb().map((entry) => ({

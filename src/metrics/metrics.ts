@@ -49,6 +49,9 @@ export class Metrics {
 		gauge("networks", "Networks.", networks);
 		gauge("containers", "Running containers.", containers);
 		gauge("fdb_entries", "Stations in the forwarding database.", () => view.viewed.counters.fdb().length);
+		gauge("buffers", "Frame buffers.", () => view.viewed.counters.buffers().total);
+		const used = "Frame buffers that hold a frame or wait for one.";
+		gauge("buffers_used", used, () => view.viewed.counters.buffers().used);
 		for (const [name, help, value] of PORT_COUNTERS) {
 			this.#ofPorts(`${name}_total`, help, (port, add) => add({}, value(port)));
 		}

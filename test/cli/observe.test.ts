@@ -37,6 +37,7 @@ const STATS: ApiStats = {
 	uptimeSeconds: 65,
 	datapath: "io_uring",
 	workers: 1,
+	buffers: { total: 512, used: 3 },
 	batches: 4,
 	batchSizes: [
 		{ min: 1, max: 1, batches: 3 },
@@ -101,6 +102,7 @@ Observe("stats of the switch and of a port", async () => {
 			"Offloads:      4 frames received whole, to be sent in segments",
 			"Dropped:       3: runt 2, giant 1",
 			"Filtered:      8: vlan 5, unknown 3",
+			"Buffers:       3 of 512 in use",
 			"Batches:       4, of 2.0 frames on average",
 			"Batch sizes:   1 3, 4-7 1",
 			"",

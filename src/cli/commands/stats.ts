@@ -30,7 +30,7 @@ function findPort(ports: ApiPort[], reference: string): ApiPort {
 	return found;
 }
 
-function switchLines({ uptimeSeconds, datapath, workers, batches, batchSizes, ports }: ApiStats): string {
+function switchLines({ uptimeSeconds, datapath, workers, buffers, batches, batchSizes, ports }: ApiStats): string {
 	const frames = sum(ports.map(({ rxFrames }) => rxFrames));
 	const sizes = batchSizes
 		.filter(({ batches: count }) => count > 0)
@@ -44,6 +44,7 @@ function switchLines({ uptimeSeconds, datapath, workers, batches, batchSizes, po
 		["Offloads", `${sum(ports.map(({ rxOffloads }) => rxOffloads))} frames received whole, to be sent in segments`],
 		["Dropped", reasonsText(merge(ports.map(({ drops }) => drops)))],
 		["Filtered", reasonsText(merge(ports.map(({ filtered }) => filtered)))],
+		["Buffers", `${buffers.used} of ${buffers.total} in use`],
 		["Batches", `${batches}, of ${batches === 0 ? "0.0" : (frames / batches).toFixed(1)} frames on average`],
 		["Batch sizes", sizes.join(", ") || "none"],
 	];
