@@ -61,8 +61,7 @@ OOMScoreAdjust=-500`;
 export function unitText({ node, command, pluginDir, socketGroup }: UnitSpec): string {
 	const group = socketGroup === undefined ? [] : ["--socket-group", socketGroup];
 	const daemon = [node, command, "daemon", "--docker-plugin-dir", pluginDir, ...group].map(quote).join(" ");
-	// The unit counts as started when the driver answers: /run is empty after a boot, so the socket is not an old one.
-	const isThere = `until [ -S "${pluginDir}/vlane.sock" ]; do sleep 0.1; done`;
+	// A successor that ExecReload starts has to know where systemd listens, too: exec.
 	return `[Unit]
 Description=vlane, macvlan and 802.1Q networks for Docker
 After=network.target
@@ -70,10 +69,10 @@ Before=docker.service
 
 [Service]
 Type=notify
+NotifyAccess=exec
 ExecStart=${daemon}
 ExecReload=${daemon} --replace --detach
 FileDescriptorStoreMax=16384
-ExecStartPost=/bin/sh -c ${quote(isThere)}
 TimeoutStartSec=30
 Restart=always
 RestartSec=1

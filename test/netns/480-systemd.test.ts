@@ -84,6 +84,29 @@ testOrSkip(tests, "the limits hold", need, () => {
 	assert.match(mounts, /^\S+ \/ \S+ ro,/m);
 });
 
+testOrSkip(tests, "restarted, its descriptors wait with systemd", need, () => {
+	const changes = () => vlane("exec", "one", "cat", "/sys/class/net/eth0/carrier_changes");
+	const before = changes();
+	systemd.must("systemctl", "restart", "vlane");
+	assert.match(ping(), "1 received");
+	assert.is(changes(), before);
+});
+
+testOrSkip(tests, "a reload is a restart that nobody notices: another process, the same interfaces", need, async () => {
+	const pid = show("MainPID");
+	const changes = () => vlane("exec", "one", "cat", "/sys/class/net/eth0/carrier_changes");
+	const before = changes();
+	systemd.must("systemctl", "reload", "vlane");
+	await systemd.until(
+		["systemctl", "show", "--value", "-p", "MainPID", "vlane"],
+		({ stdout }) => stdout.trim() !== pid && stdout.trim() !== "0",
+	);
+	assert.match(ping(), "1 received");
+	assert.is(show("ActiveState"), "active");
+	assert.is(show("NRestarts"), "0");
+	assert.is(changes(), before);
+});
+
 testOrSkip(tests, "restarted, killed and stopped, it leaves containers alone", need, async () => {
 	systemd.must("systemctl", "restart", "vlane");
 	assert.match(ping(), "1 received");
