@@ -32,6 +32,8 @@ export const UNTYPED: Record<string, string> = {
 		"it needs three members of etcd elsewhere; 740-etcd starts daemons like this with members of its own",
 	"docs/group.md: docker network create -d vlane -o parent=eth0.50 --ipam-driver vlane \\":
 		"it needs an engine on several hosts; 660-docker-addresses types it on one, 740-etcd asks for what it asks for",
+	"docs/howto.md: unshare --user --map-root-user --net --mount --pid --fork --mount-proc":
+		"its first line begins another shell; 490-rootless does it as an ordinary user",
 	"docs/howto.md: npm pack": "it installs into the whole machine; 900-package installs both packages elsewhere",
 	"docs/observe.md: vlane capture -w - web icmp | wireshark -k -i -":
 		"Wireshark needs a screen; 705-capture reads the same stream with tshark",
