@@ -1,9 +1,9 @@
 /**
  * TCP streams through a daemon that is killed and started again:
  *
- *   node dist/bench/reliability/flows.js [TIMES] [SIGNAL]
+ *   node dist/bench/reliability/flows.js [TIMES] [SIGNAL|replace]
  *
- * (default: 20, SIGKILL; SIGTERM is what `systemctl restart` sends).
+ * (default: 20, SIGKILL; SIGTERM is what `systemctl restart` sends; `replace`: a planned restart, `--replace`).
  *
  *   c1 --iperf3--> c2       two containers of a network on a VLAN
  *   c1 --iperf3--> lan50    a container and a station on the LAN
@@ -22,7 +22,7 @@ import { startVlane } from "../../test/support/vlane.js";
 import { quantile } from "../e2e/statistics.js";
 
 const TIMES = Number(process.argv[2] ?? 20);
-const SIGNAL = (process.argv[3] ?? "SIGKILL") as NodeJS.Signals;
+const HOW = process.argv[3] ?? "SIGKILL";
 const SETTLE_MS = 3000;
 const GAP_MS_MIN = 5;
 const GAPS_TOOL = fileURLToPath(new URL("./gaps-tool.js", import.meta.url));
@@ -81,13 +81,16 @@ const awayMs: number[] = [];
 for (let time = 0; time < TIMES; time++) {
 	killsMs.push(Date.now());
 	const startMs = performance.now();
-	await vlane.stopDaemon(SIGNAL);
-	await vlane.startDaemon();
+	if (HOW === "replace") await vlane.replaceDaemon();
+	else {
+		await vlane.stopDaemon(HOW as NodeJS.Signals);
+		await vlane.startDaemon();
+	}
 	awayMs.push(performance.now() - startMs);
 	await sleep(SETTLE_MS);
 }
 console.log(
-	`${TIMES} times ${SIGNAL}; ${cpus()[0]?.model}, ${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`,
+	`${TIMES} times ${HOW}; ${cpus()[0]?.model}, ${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`,
 );
 const line = (what: string, values: number[]): void => {
 	const [half, most] = [quantile(values, 0.5), quantile(values, 1)].map((value) => value.toFixed(0).padStart(6));
