@@ -90,7 +90,7 @@ testOrSkip(docker, "pools: predefined ones, no two that overlap, and none left b
 		/Pool overlaps with other one on this address space: 172\.16\.0\.0\/16, another network has 172\.16\.86/;
 	assert.match(refusal("--subnet=172.16.0.0/16"), overlap);
 	assert.match(refusal("--subnet=10.4.0.1/24"), /invalid subnet 10\.4\.0\.1\/24: it should be 10\.4\.0\.0\/24/);
-	assert.match(refusal("--ipam-opt=colour=red"), /unknown ipam option "colour"; vlane has none/);
+	assert.match(refusal("--ipam-opt=colour=red"), /unknown ipam option "colour"; vlane has group only, leave it out/);
 	assert.match(refusal("--subnet=10.4.0.0/24", "-o", "ipvlan_mode=l2"), /ipvlan endpoints share one; leave --ipam-dr/);
 	create("open");
 	const [{ IPAM }] = JSON.parse(site.engine.must("network", "inspect", "open"));
