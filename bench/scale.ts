@@ -24,6 +24,7 @@ import { Claims } from "../src/group/claims.js";
 import { Keys } from "../src/group/keys.js";
 import { View } from "../src/group/view.js";
 import { cpuSecondsOf, median, quantile, residentMiB } from "./e2e/statistics.js";
+import { flag } from "./flag.js";
 
 const LEASES = flag("--leases", 100_000);
 const WATCHERS = flag("--watchers", 500);
@@ -33,14 +34,6 @@ const AT_ONCE = 64;
 const CHANGES = 200;
 const KEEPALIVES = 2000;
 const PREFIX = "/vlane/";
-
-function flag(name: string, otherwise: number): number {
-	const at = process.argv.indexOf(name);
-	const value = at < 0 ? otherwise : Number(process.argv[at + 1]);
-	if (Number.isInteger(value) && value > 0) return value;
-	console.error(`${name} needs a whole number above 0`);
-	process.exit(2);
-}
 
 function freePort(): Promise<number> {
 	return new Promise((resolve) => {

@@ -3,7 +3,7 @@
  * twin in C, which have their tables at the same places.
  */
 import * as abi from "../../assembly/abi.js";
-import type { CoreLimits } from "../../src/core/engine.js";
+import type { CoreExports, CoreLimits } from "../../src/core/engine.js";
 
 /** Frames in a batch. */
 export const BATCH = 64;
@@ -39,19 +39,7 @@ export interface Scene {
 }
 
 /** The calls that build a switch, of either. */
-export interface Builder {
-	portAdd(
-		kind: number,
-		mode: number,
-		segment: number,
-		network: number,
-		macLow: number,
-		macHigh: number,
-		mtuBytes: number,
-	): number;
-	segmentAdd(uplink: number, outer: number, inner: number): number;
-	fdbAdd(segment: number, mac: bigint, port: number): number;
-}
+export type Builder = Pick<CoreExports, "portAdd" | "segmentAdd" | "fdbAdd">;
 
 /** The frames to come, in the order in which they come. */
 export interface Traffic {

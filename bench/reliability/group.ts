@@ -12,14 +12,7 @@ import { makeGroup } from "../../test/support/group.js";
 import { Chaos } from "../../test/support/groupchaos.js";
 import { randomOf } from "../../test/support/kills.js";
 import { median, quantile } from "../e2e/statistics.js";
-
-function flag(name: string, otherwise: number): number {
-	const at = process.argv.indexOf(name);
-	const value = at < 0 ? otherwise : Number(process.argv[at + 1]);
-	if (Number.isInteger(value) && value > 0) return value;
-	console.error(`${name} needs a whole number above 0`);
-	process.exit(2);
-}
+import { flag } from "../flag.js";
 
 const ENDPOINTS = flag("--endpoints", 300);
 const SECONDS = flag("--seconds", 180);

@@ -5,27 +5,17 @@
  * The daemon says that it is ready once everything is compared and opened. The time is from the start of its process
  * until then; beside it the time that a daemon without any state takes.
  */
-import { request } from "node:http";
 import { cpus, loadavg, release } from "node:os";
 import { close } from "../../src/sys/libc.js";
 import { newNetns } from "../../src/sys/netns.js";
 import { makeLan } from "../../test/support/lan.js";
 import { startVlane, type Vlane } from "../../test/support/vlane.js";
+import { ask } from "../ask.js";
 
 const SCALE = process.argv.includes("--quick") ? 10 : 1;
 const NETWORKS = 100 / SCALE;
 const ENDPOINTS_EACH = 10;
 const ROUNDS = 3;
-
-function post(socketPath: string, path: string, body: object): Promise<void> {
-	return new Promise((resolve, reject) => {
-		const outgoing = request({ socketPath, method: "POST", path, agent: false }, (response) => {
-			const isGood = (response.statusCode ?? 500) < 300;
-			response.resume().on("end", () => (isGood ? resolve() : reject(new Error(`${path}: ${response.statusCode}`))));
-		});
-		outgoing.on("error", reject).end(JSON.stringify(body));
-	});
-}
 
 /** Milliseconds until a daemon that was killed is ready again, `ROUNDS` times. */
 async function restarts(vlane: Vlane): Promise<number[]> {
@@ -53,12 +43,12 @@ const fds: number[] = [];
 for (let network = 1; network <= NETWORKS; network++) {
 	const IPAM = { Config: [{ Subnet: `10.${network}.0.0/24`, Gateway: `10.${network}.0.254` }] };
 	const Options = { parent: `eth0.${network}` };
-	await post(vlane.socket, "/networks/create", { Name: `n${network}`, IPAM, Options });
+	await ask(vlane.socket, "POST", "/networks/create", { Name: `n${network}`, IPAM, Options });
 	for (let index = 0; index < ENDPOINTS_EACH; index++) {
 		const fd = newNetns();
 		fds.push(fd);
 		const target = { Target: `netns:/proc/${process.pid}/fd/${fd}`, Name: `e${fd}` };
-		await post(vlane.socket, `/networks/n${network}/connect`, target);
+		await ask(vlane.socket, "POST", `/networks/n${network}/connect`, target);
 	}
 }
 report(`${fds.length} endpoints on ${NETWORKS} networks`, await restarts(vlane));

@@ -1,6 +1,8 @@
 /**
  * `vlane`: from the command line to an exit code.
  */
+
+import { readVersion } from "../daemon/version.js";
 import {
 	CliError,
 	EXIT_BEFORE_COMMAND,
@@ -13,7 +15,6 @@ import {
 import { print, printError, printLine } from "./output.js";
 import { CommandLineError, type Request, readCommandLine } from "./program.js";
 import { type CommandSpec, DEFAULT_SOCKET } from "./table/spec.js";
-import { readVersion } from "./version.js";
 
 /** Runs one command line (without the program's name); returns the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<number> {

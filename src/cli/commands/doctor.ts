@@ -1,5 +1,6 @@
 /** `vlane doctor`. */
 import { isIPv4 } from "node:net";
+import { readVersion } from "../../daemon/version.js";
 import { type Finding, lineOf } from "../doctor/finding.js";
 import { checkKernel } from "../doctor/kernel.js";
 import { checkParent } from "../doctor/parent.js";
@@ -8,7 +9,6 @@ import { checkProcess } from "../doctor/process.js";
 import { EXIT_FAILED, UsageError } from "../errors.js";
 import { printLine } from "../output.js";
 import type { Invocation } from "../table/spec.js";
-import { readVersion } from "../version.js";
 
 /** Prints a line for each thing that was looked at; the exit code is 1 when one of them is wrong. */
 export async function run({ args, flags, host }: Invocation): Promise<number> {
