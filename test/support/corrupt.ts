@@ -10,25 +10,28 @@ import { macBytes } from "./frames.js";
 
 const NO_SLOT = 20_000;
 
-/** Where the cores' memories lie in a process, those of threads that have died included, until they are collected. */
-function memoriesOf(pid: number, file: number): number[] {
-	const header = Buffer.alloc(abi.HEADER_BYTES);
-	return readFileSync(`/proc/${pid}/maps`, "utf8")
+/** The memory of a process, read and written through its file; what is not mapped (any more) reads as undefined. */
+function memoryOf(file: number) {
+	const read = (address: number, bytes: number): Buffer | undefined => {
+		const data = Buffer.alloc(bytes);
+		try {
+			return readSync(file, data, 0, bytes, address) === bytes ? data : undefined;
+		} catch {
+			// EIO. The memory of a thread that has died goes at any moment, between two reads, too.
+			return undefined;
+		}
+	};
+	return { read, u32: (address: number) => read(address, 4)?.readUInt32LE(0) };
+}
+
+/** Where memory can be written to in a process. */
+const writableOf = (pid: number): number[] =>
+	readFileSync(`/proc/${pid}/maps`, "utf8")
 		.split("\n")
 		.flatMap((line) => {
 			const [, start, rights] = /^([0-9a-f]+)-[0-9a-f]+ (\S+)/.exec(line) ?? [];
-			if (start === undefined || !rights?.startsWith("rw")) return [];
-			const base = Number.parseInt(start, 16);
-			try {
-				readSync(file, header, 0, header.length, base + abi.HEADER);
-			} catch {
-				return [];
-			}
-			const holds = (field: number, value: number) => header.readUInt32LE(field) === value;
-			const isLikeIt = holds(abi.HEADER_ABI_VERSION, abi.ABI_VERSION) && holds(abi.HEADER_RX_MAX, 1024);
-			return isLikeIt && holds(abi.HEADER_PORTS_MAX, DAEMON_LIMITS.portsMax) ? [base] : [];
+			return start !== undefined && rights?.startsWith("rw") ? [Number.parseInt(start, 16)] : [];
 		});
-}
 
 /**
  * Overwrites the free lists of the cores in process `pid`. A core dies of it once a parent of its has a frame.
@@ -38,22 +41,35 @@ function memoriesOf(pid: number, file: number): number[] {
 export function corruptDatapath(pid: number, mac?: string): void {
 	const file = openSync(`/proc/${pid}/mem`, "r+");
 	try {
-		const u32 = (base: number, offset: number): number => {
-			const field = Buffer.alloc(4);
-			readSync(file, field, 0, 4, base + abi.HEADER + offset);
-			return field.readUInt32LE(0);
+		const memory = memoryOf(file);
+		const isCore = (base: number): boolean => {
+			const field = (offset: number) => memory.u32(base + abi.HEADER + offset);
+			return (
+				field(abi.HEADER_ABI_VERSION) === abi.ABI_VERSION &&
+				field(abi.HEADER_RX_MAX) === 1024 &&
+				field(abi.HEADER_PORTS_MAX) === DAEMON_LIMITS.portsMax
+			);
 		};
 		const hasPort = (base: number): boolean => {
-			const ports = Buffer.alloc(u32(base, abi.HEADER_PORTS_MAX) * abi.PORT_BYTES);
-			readSync(file, ports, 0, ports.length, base + u32(base, abi.HEADER_PORTS));
-			return ports.includes(Buffer.from(macBytes(mac ?? "")));
+			const ports = memory.u32(base + abi.HEADER + abi.HEADER_PORTS);
+			if (ports === undefined) return false;
+			const records = memory.read(base + ports, DAEMON_LIMITS.portsMax * abi.PORT_BYTES);
+			return records?.includes(Buffer.from(macBytes(mac ?? ""))) ?? false;
 		};
-		const meant = memoriesOf(pid, file).filter((base) => mac === undefined || hasPort(base));
-		if (meant.length === 0) throw new Error(`process ${pid} has no packet core${mac ? ` with ${mac}` : ""}`);
-		for (const base of meant) {
-			const slots = new Uint32Array(u32(base, abi.HEADER_SLOTS_MAX)).fill(NO_SLOT);
-			writeSync(file, new Uint8Array(slots.buffer), 0, slots.byteLength, base + u32(base, abi.HEADER_FREE));
+		let found = 0;
+		for (const base of writableOf(pid).filter((at) => isCore(at) && (mac === undefined || hasPort(at)))) {
+			const free = memory.u32(base + abi.HEADER + abi.HEADER_FREE);
+			const slotsMax = memory.u32(base + abi.HEADER + abi.HEADER_SLOTS_MAX);
+			if (free === undefined || slotsMax === undefined) continue;
+			const slots = new Uint32Array(slotsMax).fill(NO_SLOT);
+			try {
+				writeSync(file, new Uint8Array(slots.buffer), 0, slots.byteLength, base + free);
+			} catch {
+				continue;
+			}
+			found++;
 		}
+		if (found === 0) throw new Error(`process ${pid} has no packet core${mac ? ` with ${mac}` : ""}`);
 	} finally {
 		closeSync(file);
 	}
