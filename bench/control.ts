@@ -11,7 +11,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
-import { AddressSpace } from "../src/control/ipam.js";
+import { AddressSpace } from "../src/control/address/ipam.js";
 import { close } from "../src/sys/libc.js";
 import { newNetns } from "../src/sys/netns.js";
 import { makeLan } from "../test/support/lan.js";
@@ -139,7 +139,7 @@ async function withVlane(body: (vlane: Vlane) => Promise<void>): Promise<void> {
 
 /** One record at a time, as durable as the store makes it: the least that any change costs on this disk. */
 async function disk(): Promise<void> {
-	const { openLmdbStore } = await import("../src/control/lmdbstore.js");
+	const { openLmdbStore } = await import("../src/control/records/lmdbstore.js");
 	const directory = mkdtempSync(join(tmpdir(), "vlane-bench-"));
 	const store = await openLmdbStore(directory);
 	report("one durable write", await timed(SAMPLES, (index) => store.put(`bench/${index}`, index)));

@@ -1,8 +1,8 @@
 /**
  * Addresses of one endpoint as `run` and `network connect` take them, checked before the daemon is asked.
  */
-import { parseIp } from "../control/cidr.js";
-import { parseMac } from "../control/mac.js";
+import { parseIp } from "../control/address/cidr.js";
+import { parseMac } from "../control/address/mac.js";
 import { CliError } from "./errors.js";
 
 /** Addresses in the API's words; absent: the daemon chooses. */

@@ -3,8 +3,9 @@
  * (the chapter on extcap in Wireshark's developer's guide). Each network and each port of the running daemon is an
  * interface there.
  */
+
+import type { ApiPort } from "../control/fabric/view.js";
 import type { ApiNetwork } from "../control/types.js";
-import type { ApiPort } from "../control/view.js";
 import { writeCapture } from "./captureout.js";
 import { Client } from "./client.js";
 import { messageOf } from "./errors.js";

@@ -2,8 +2,8 @@
  * Names in a container of `vlane run`: `--add-host`, `--dns`, `--dns-search` and `--dns-option`. Texts are docker's
  * (cli/opts).
  */
-import { parseIp } from "../control/cidr.js";
-import type { CreateContainerBody } from "../control/schema.js";
+import { parseIp } from "../control/address/cidr.js";
+import type { CreateContainerBody } from "../control/request/schema.js";
 import { UsageError } from "./errors.js";
 import type { Flags } from "./flags.js";
 

@@ -1,7 +1,7 @@
 /**
  * Networks of `vlane run`: `--network NAME`, or docker's long form `--network name=NAME,ip=...,driver-opt=KEY=VALUE`.
  */
-import type { CreateContainerBody } from "../control/schema.js";
+import type { CreateContainerBody } from "../control/request/schema.js";
 import { checkAddresses } from "./endpointflags.js";
 import { CliError } from "./errors.js";
 import { cutPair, type Flags } from "./flags.js";

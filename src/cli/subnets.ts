@@ -2,8 +2,8 @@
  * `network create`: gateways, ranges and auxiliary addresses are given apart from the subnets; each belongs to the
  * subnet that contains it. Texts are docker's (cli/command/network/create.go, createIPAMConfig).
  */
-import { type Cidr, contains, overlaps, parseCidr, parseIp } from "../control/cidr.js";
-import type { ApiIpamConfig } from "../control/schema.js";
+import { type Cidr, contains, overlaps, parseCidr, parseIp } from "../control/address/cidr.js";
+import type { ApiIpamConfig } from "../control/request/schema.js";
 import { CliError } from "./errors.js";
 
 /** The flags about addresses, as given. */

@@ -8,16 +8,16 @@
  *
  * Every method must be called from the queue.
  */
-import { formatCidr, formatCidrAddress, mustParseCidr, parseCidr, parseIp } from "../control/cidr.js";
+import { formatCidr, formatCidrAddress, mustParseCidr, parseCidr, parseIp } from "../control/address/cidr.js";
 import { type Context, endpointsOf, managedPools } from "../control/context.js";
 import type { Endpoints, EndpointWish } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
-import { withNetns } from "../control/interface.js";
 import { messageOf } from "../control/log.js";
+import { withNetns } from "../control/namespace/interface.js";
+import { resolveTarget, type Target } from "../control/namespace/target.js";
 import type { Networks } from "../control/networks.js";
-import { OPTION } from "../control/options.js";
-import { parseParent } from "../control/parent.js";
-import { resolveTarget, type Target } from "../control/target.js";
+import { OPTION } from "../control/request/options.js";
+import { parseParent } from "../control/request/parent.js";
 import type { AttachmentRecord, EndpointRecord, NetworkRecord, RouteRecord } from "../control/types.js";
 import { withUndo } from "../control/undo.js";
 import { SysError } from "../sys/errno.js";

@@ -3,7 +3,7 @@
  * nobody knows is an error: it would be something that the user expects and does not get.
  */
 import * as z from "zod";
-import { parseIp } from "../control/cidr.js";
+import { parseIp } from "../control/address/cidr.js";
 import { CniError, CODE } from "./errors.js";
 
 const text = z.string().min(1, "must not be empty");

@@ -7,11 +7,11 @@ import { withCapability } from "../sys/privileges.js";
 import type { Context } from "./context.js";
 import { type Endpoints, wishOf } from "./endpoints.js";
 import { VlaneError } from "./errors.js";
-import { checkContainerName, newId, randomName, resolveRef } from "./names.js";
+import { processStart, resolveTarget, targetPath } from "./namespace/target.js";
 import type { Networks } from "./networks.js";
 import type { Queue } from "./queue.js";
-import type { CreateContainerBody } from "./schema.js";
-import { processStart, resolveTarget, targetPath } from "./target.js";
+import { checkContainerName, newId, randomName, resolveRef } from "./request/names.js";
+import type { CreateContainerBody } from "./request/schema.js";
 import type { ApiContainer, ContainerRecord, EndpointRecord } from "./types.js";
 import { withUndo } from "./undo.js";
 

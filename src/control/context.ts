@@ -1,13 +1,14 @@
 /** What networks, endpoints and containers share: the records, the kernel side, and the addresses in use. */
-import type { ContainerFiles } from "./containerfiles.js";
-import type { Fabric } from "./fabric.js";
-import { AddressSpace } from "./ipam.js";
-import type { Lifetimes } from "./lifetimes.js";
+
+import { AddressSpace } from "./address/ipam.js";
+import type { Fabric } from "./fabric/fabric.js";
+import { segmentKey } from "./fabric/segment.js";
 import type { Log } from "./log.js";
-import type { NetnsWatches } from "./netnswatches.js";
-import { segmentKey } from "./segment.js";
+import type { ContainerFiles } from "./namespace/containerfiles.js";
+import type { Lifetimes } from "./namespace/lifetimes.js";
+import type { NetnsWatches } from "./namespace/netnswatches.js";
+import type { State } from "./records/state.js";
 import type { Shared } from "./shared.js";
-import type { State } from "./state.js";
 import type { EndpointRecord, IpamConfig, NetworkRecord } from "./types.js";
 
 export interface Context {

@@ -1,24 +1,25 @@
 /** Endpoints: a network's interface in somebody's namespace (`vlane network connect|disconnect`, `vlane run`). */
-import { Announcer } from "./announcer.js";
-import { mustParseCidr } from "./cidr.js";
+
+import { mustParseCidr } from "./address/cidr.js";
+import { takeIdentity } from "./address/identity.js";
+import type { Allocation } from "./address/ipam.js";
+import { parseMac, stableMac } from "./address/mac.js";
 import { type Context, endpointsOf } from "./context.js";
-import { parseEndpointOptions } from "./endpointopts.js";
 import { VlaneError } from "./errors.js";
-import { checkRouteConflicts, settleGateways } from "./gateways.js";
-import { takeIdentity } from "./identity.js";
-import { chooseIfname, configureInterface, withNetns } from "./interface.js";
-import type { Allocation } from "./ipam.js";
-import { checkEndpointAddresses } from "./ipamconfig.js";
+import { segmentKey } from "./fabric/segment.js";
 import { messageOf } from "./log.js";
-import { parseMac, stableMac } from "./mac.js";
-import { newId } from "./names.js";
-import { OPTION, parseDriverOptions } from "./options.js";
-import { deleteSandboxInterface, isSandbox } from "./sandbox.js";
-import type { CreateContainerBody } from "./schema.js";
-import { segmentKey } from "./segment.js";
+import { Announcer } from "./namespace/announcer.js";
+import { checkRouteConflicts, settleGateways } from "./namespace/gateways.js";
+import { chooseIfname, configureInterface, withNetns } from "./namespace/interface.js";
+import { deleteSandboxInterface, isSandbox } from "./namespace/sandbox.js";
+import { isTargetAlive, type Target, targetPath } from "./namespace/target.js";
+import type { Changes } from "./records/state.js";
+import { parseEndpointOptions } from "./request/endpointopts.js";
+import { checkEndpointAddresses } from "./request/ipamconfig.js";
+import { newId } from "./request/names.js";
+import { OPTION, parseDriverOptions } from "./request/options.js";
+import type { CreateContainerBody } from "./request/schema.js";
 import { isOnWire } from "./shared.js";
-import type { Changes } from "./state.js";
-import { isTargetAlive, type Target, targetPath } from "./target.js";
 import type { ApiContainer, ApiEndpoint, EndpointRecord, NetworkRecord, RouteRecord } from "./types.js";
 import { type Undo, withUndo } from "./undo.js";
 

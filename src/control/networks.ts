@@ -1,17 +1,17 @@
 /** Networks: `vlane network create|ls|inspect|rm|prune`. */
 import type { Link } from "../netlink/link.js";
-import { contains, formatIp, mustParseCidr, mustParseIp } from "./cidr.js";
-import { applyConfiguration, CONFIG_STATUS, checkUnused } from "./confignetwork.js";
+import { contains, formatIp, mustParseCidr, mustParseIp } from "./address/cidr.js";
+import type { PoolUsage } from "./address/ipam.js";
+import { parseIpamOptions, planAddresses } from "./address/ipamplan.js";
 import { type Context, endpointsOf, managedPools } from "./context.js";
 import { VlaneError } from "./errors.js";
-import { isValidIfname } from "./interface.js";
-import type { PoolUsage } from "./ipam.js";
-import type { ResolvedIpam } from "./ipamconfig.js";
-import { parseIpamOptions, planAddresses } from "./ipamplan.js";
-import { checkNetworkName, newId, resolveRef } from "./names.js";
-import { type Driver, type DriverOptions, OPTION, parseDriver, parseDriverOptions } from "./options.js";
-import { parentKey, parseParent } from "./parent.js";
-import type { CreateNetworkBody } from "./schema.js";
+import { isValidIfname } from "./namespace/interface.js";
+import { applyConfiguration, CONFIG_STATUS, checkUnused } from "./request/confignetwork.js";
+import type { ResolvedIpam } from "./request/ipamconfig.js";
+import { checkNetworkName, newId, resolveRef } from "./request/names.js";
+import { type Driver, type DriverOptions, OPTION, parseDriver, parseDriverOptions } from "./request/options.js";
+import { parentKey, parseParent } from "./request/parent.js";
+import type { CreateNetworkBody } from "./request/schema.js";
 import { type Definition, type DistantEndpoint, isOnWire } from "./shared.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef, SubnetUsage } from "./types.js";
 import { withUndo } from "./undo.js";

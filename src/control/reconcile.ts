@@ -6,14 +6,14 @@
  * Every function must be called from the queue.
  */
 import type { Port } from "../lib/index.js";
-import { mustParseCidr } from "./cidr.js";
+import { mustParseCidr } from "./address/cidr.js";
+import { parseIpamOptions } from "./address/ipamplan.js";
 import type { Containers } from "./containers.js";
 import { type Context, endpointsOf, managedPools } from "./context.js";
 import type { Endpoints } from "./endpoints.js";
-import { parseIpamOptions } from "./ipamplan.js";
 import { messageOf } from "./log.js";
-import { findSandboxInterface, isJoined, isSandbox, sweepSandboxInterfaces } from "./sandbox.js";
-import { isTargetAlive, processStart } from "./target.js";
+import { findSandboxInterface, isJoined, isSandbox, sweepSandboxInterfaces } from "./namespace/sandbox.js";
+import { isTargetAlive, processStart } from "./namespace/target.js";
 import type { EndpointRecord, NetworkRecord } from "./types.js";
 
 /** What a reconciliation has done, and what it could not do; one line each. */

@@ -2,8 +2,8 @@
  * What the hosts of a group agree on, as networks, endpoints and Docker's leases need it. src/group does it on etcd; a
  * host by itself has none of it, and asks nobody.
  */
-import type { Family } from "./cidr.js";
-import type { AddressSpace } from "./ipam.js";
+import type { Family } from "./address/cidr.js";
+import type { AddressSpace } from "./address/ipam.js";
 import type { ApiHost, NetworkRecord, ParentRef } from "./types.js";
 
 /** Addresses that one holder takes together, on one wire. */

@@ -2,7 +2,7 @@
  * The records that the control plane keeps (state directory) and the shapes that the API answers.
  * API shapes follow Docker Engine's field names, so that `inspect` output and templates carry over.
  */
-import type { ApiPort } from "./view.js";
+import type { ApiPort } from "./fabric/view.js";
 
 /** Networks and endpoints as they are stored: everything needed to build them again after a restart. */
 export interface NetworkRecord {

@@ -4,13 +4,13 @@ import type { CniCall } from "../cni/calls.js";
 import type { Containers } from "../control/containers.js";
 import { type Endpoints, wishOf } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
+import type { View } from "../control/fabric/view.js";
+import { isTargetText, resolveTarget, type Target } from "../control/namespace/target.js";
 import type { Networks } from "../control/networks.js";
 import type { Queue } from "../control/queue.js";
 import type { Reconciler } from "../control/reconcile.js";
-import * as schema from "../control/schema.js";
-import { isTargetText, resolveTarget, type Target } from "../control/target.js";
+import * as schema from "../control/request/schema.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
-import type { View } from "../control/view.js";
 import type { Group } from "../group/group.js";
 import { startCapture } from "./captures.js";
 

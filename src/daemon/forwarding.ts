@@ -2,21 +2,22 @@
  * The first half of a start: what forwards frames, and the control plane that has made it so. Everything that can wait
  * until frames pass is in services.ts, and loaded later.
  */
-import { ContainerFiles } from "../control/containerfiles.js";
+
 import { Containers } from "../control/containers.js";
 import { type Context, Spaces } from "../control/context.js";
 import { Endpoints } from "../control/endpoints.js";
-import { Fabric } from "../control/fabric.js";
-import type { Heritage } from "../control/heritage.js";
-import { Lifetimes } from "../control/lifetimes.js";
-import { openLmdbStore } from "../control/lmdbstore.js";
+import { Fabric } from "../control/fabric/fabric.js";
+import type { Heritage } from "../control/fabric/heritage.js";
 import type { Log } from "../control/log.js";
-import { NetnsWatches } from "../control/netnswatches.js";
+import { ContainerFiles } from "../control/namespace/containerfiles.js";
+import { Lifetimes } from "../control/namespace/lifetimes.js";
+import { NetnsWatches } from "../control/namespace/netnswatches.js";
+import { isSandboxIfname } from "../control/namespace/sandbox.js";
 import { Networks } from "../control/networks.js";
 import { Queue } from "../control/queue.js";
 import { Reconciler } from "../control/reconcile.js";
-import { isSandboxIfname } from "../control/sandbox.js";
-import { loadState } from "../control/state.js";
+import { openLmdbStore } from "../control/records/lmdbstore.js";
+import { loadState } from "../control/records/state.js";
 import { Leases } from "../docker/leases.js";
 import type { Group } from "../group/group.js";
 import type { LiveMover } from "../lib/movers.js";

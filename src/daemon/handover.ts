@@ -15,9 +15,9 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { VlaneError } from "../control/errors.js";
-import type { Heirloom } from "../control/heritage.js";
+import type { Heirloom } from "../control/fabric/heritage.js";
 import { messageOf } from "../control/log.js";
-import { SCHEMA_VERSION } from "../control/store.js";
+import { SCHEMA_VERSION } from "../control/records/store.js";
 import { FDS_MAX, type FdConnection, listenFds } from "../sys/fdsocket.js";
 import type { Forwarding } from "./forwarding.js";
 

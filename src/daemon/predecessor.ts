@@ -1,7 +1,7 @@
 /** The daemon that runs, seen from the one that is to replace it: handover.ts is the other side. */
 import { join } from "node:path";
 import { VlaneError } from "../control/errors.js";
-import { Heritage, type Inherited } from "../control/heritage.js";
+import { Heritage, type Inherited } from "../control/fabric/heritage.js";
 import { isErrno } from "../sys/errno.js";
 import { connectFds, type FdConnection, isReadable } from "../sys/fdsocket.js";
 import { close, kill, pidfdOpen } from "../sys/libc.js";

@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Heirloom, Heritage } from "../control/heritage.js";
+import { type Heirloom, Heritage } from "../control/fabric/heritage.js";
 import { messageOf } from "../control/log.js";
 import { forgetFd, hasSupervisor, storeFd, takePassedFds } from "../sys/notify.js";
 import type { Forwarding } from "./forwarding.js";

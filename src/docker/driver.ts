@@ -8,15 +8,15 @@
  *
  * Every method but those without effect must be called from the queue.
  */
-import { contains, mustParseCidr, parseCidr } from "../control/cidr.js";
+import { contains, mustParseCidr, parseCidr } from "../control/address/cidr.js";
 import { type Context, endpointsOf } from "../control/context.js";
 import type { Endpoints } from "../control/endpoints.js";
 import { VlaneError } from "../control/errors.js";
-import { type ResolvedIpam, resolveIpam } from "../control/ipamconfig.js";
+import { segmentKey } from "../control/fabric/segment.js";
+import { findSandboxInterface, sandboxIfname, sandboxTarget } from "../control/namespace/sandbox.js";
 import type { Networks } from "../control/networks.js";
-import { OPTION } from "../control/options.js";
-import { findSandboxInterface, sandboxIfname, sandboxTarget } from "../control/sandbox.js";
-import { segmentKey } from "../control/segment.js";
+import { type ResolvedIpam, resolveIpam } from "../control/request/ipamconfig.js";
+import { OPTION } from "../control/request/options.js";
 import type { EndpointRecord, NetworkRecord } from "../control/types.js";
 import { withUndo } from "../control/undo.js";
 import { ADDRESS_SPACE } from "./ipamdriver.js";

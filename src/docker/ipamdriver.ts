@@ -3,9 +3,9 @@
  * answers.
  */
 import * as z from "zod";
-import { parseCidr, parseIp } from "../control/cidr.js";
+import { parseCidr, parseIp } from "../control/address/cidr.js";
+import { parseMac } from "../control/address/mac.js";
 import { VlaneError } from "../control/errors.js";
-import { parseMac } from "../control/mac.js";
 import type { Leases } from "./leases.js";
 import { text } from "./protocol.js";
 

@@ -8,13 +8,13 @@
  *
  * Every method must be called from the queue (queue.ts).
  */
-import { AddressSet } from "../control/addressset.js";
-import { contains, formatIp, mustParseCidr, mustParseIp, overlaps, parseIp } from "../control/cidr.js";
+import { AddressSet } from "../control/address/addressset.js";
+import { contains, formatIp, mustParseCidr, mustParseIp, overlaps, parseIp } from "../control/address/cidr.js";
 import type { Context } from "../control/context.js";
 import { VlaneError } from "../control/errors.js";
-import { resolveIpam } from "../control/ipamconfig.js";
-import { newId } from "../control/names.js";
-import { findSandboxInterface } from "../control/sandbox.js";
+import { findSandboxInterface } from "../control/namespace/sandbox.js";
+import { resolveIpam } from "../control/request/ipamconfig.js";
+import { newId } from "../control/request/names.js";
 import type { Claim } from "../control/shared.js";
 import type { EndpointRecord, LeaseRecord, NetworkRecord, PoolRecord } from "../control/types.js";
 

@@ -1,7 +1,7 @@
 /** The calls of Docker's plugin protocol by name: what each takes, and what it answers. */
 import { VlaneError } from "../control/errors.js";
 import type { Queue } from "../control/queue.js";
-import { parseBody } from "../control/schema.js";
+import { parseBody } from "../control/request/schema.js";
 import type { Driver } from "./driver.js";
 import * as ipam from "./ipamdriver.js";
 import * as protocol from "./protocol.js";

@@ -5,9 +5,10 @@
  * What was given back is not written down anywhere: it is what etcd has under this host's id and no record here knows.
  * So whatever happened meanwhile, `settle` makes the two agree again.
  */
+
+import type { AddressSpace } from "../control/address/ipam.js";
 import type { Context } from "../control/context.js";
 import { VlaneError } from "../control/errors.js";
-import type { AddressSpace } from "../control/ipam.js";
 import type { Log } from "../control/log.js";
 import type { AddressTest, Claim, DistantEndpoint, Shared, Taken } from "../control/shared.js";
 import type { ApiGroupEndpoint, ApiHost, NetworkRecord, ParentRef } from "../control/types.js";

@@ -1,9 +1,9 @@
 /** Asks a wire whether anybody has an address: from the switch, as a station of its own. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { addressClaimedBy, probe } from "../control/announce.js";
-import type { Fabric } from "../control/fabric.js";
-import { stableMac } from "../control/mac.js";
+import { stableMac } from "../control/address/mac.js";
+import type { Fabric } from "../control/fabric/fabric.js";
+import { addressClaimedBy, probe } from "../control/namespace/announce.js";
 import type { NetworkRecord } from "../control/types.js";
 
 /** RFC 5227 takes up to 7 s for three probes. A station that is there answers at once, and a user waits for this. */

@@ -3,8 +3,8 @@
  * named after a parent and its tags: `eth0.50`. `--parent-map eth0=enp1s0` says that this host's interface is called
  * otherwise.
  */
-import type { AddressSpace } from "../control/ipam.js";
-import { OPTION } from "../control/options.js";
+import type { AddressSpace } from "../control/address/ipam.js";
+import { OPTION } from "../control/request/options.js";
 import type { Definition } from "../control/shared.js";
 import type { NetworkRecord, ParentRef } from "../control/types.js";
 import { parseHolder } from "./keys.js";

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { request } from "node:http";
-import { checkState } from "../../src/control/stateexport.js";
+import { checkState } from "../../src/control/records/stateexport.js";
 import type { ApiContainer, ApiNetwork } from "../../src/control/types.js";
 import { Rtnetlink } from "../../src/netlink/rtnetlink.js";
 import { close } from "../../src/sys/libc.js";

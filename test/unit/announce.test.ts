@@ -1,8 +1,8 @@
 /** Announcements in bytes, and endpoint options. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { announcement } from "../../src/control/announce.js";
-import { parseEndpointOptions, sysctlFile } from "../../src/control/endpointopts.js";
+import { announcement } from "../../src/control/namespace/announce.js";
+import { parseEndpointOptions, sysctlFile } from "../../src/control/request/endpointopts.js";
 
 const announce = suite("announce");
 

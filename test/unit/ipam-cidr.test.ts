@@ -13,7 +13,7 @@ import {
 	overlaps,
 	parseCidr,
 	parseIp,
-} from "../../src/control/cidr.js";
+} from "../../src/control/address/cidr.js";
 import { VlaneError } from "../../src/control/errors.js";
 
 const cidr = suite("cidr");

@@ -2,10 +2,10 @@
 
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { contains, mustParseCidr, overlaps } from "../../src/control/cidr.js";
+import { contains, mustParseCidr, overlaps } from "../../src/control/address/cidr.js";
 import { VlaneError } from "../../src/control/errors.js";
-import { checkEndpointAddresses, type IpamRequest, resolveIpam } from "../../src/control/ipamconfig.js";
-import type { ApiIpamConfig } from "../../src/control/schema.js";
+import { checkEndpointAddresses, type IpamRequest, resolveIpam } from "../../src/control/request/ipamconfig.js";
+import type { ApiIpamConfig } from "../../src/control/request/schema.js";
 
 const config = suite("ipam config");
 const CONTEXT = { takenSubnets: () => [[]], hostId: "host" };

@@ -3,10 +3,10 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { AddressSet } from "../../src/control/addressset.js";
-import type { Family } from "../../src/control/cidr.js";
+import { AddressSet } from "../../src/control/address/addressset.js";
+import type { Family } from "../../src/control/address/cidr.js";
+import { AddressSpace } from "../../src/control/address/ipam.js";
 import { type ErrorKind, VlaneError } from "../../src/control/errors.js";
-import { AddressSpace } from "../../src/control/ipam.js";
 import type { IpamConfig } from "../../src/control/types.js";
 
 const ipam = suite("ipam");

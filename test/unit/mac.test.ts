@@ -3,8 +3,8 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { parseMac, stableMac } from "../../src/control/address/mac.js";
 import { VlaneError } from "../../src/control/errors.js";
-import { parseMac, stableMac } from "../../src/control/mac.js";
 
 const mac = suite("mac");
 

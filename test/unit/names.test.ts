@@ -3,7 +3,13 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type ErrorKind, httpStatus, VlaneError } from "../../src/control/errors.js";
-import { checkContainerName, checkNetworkName, newId, randomName, resolveRef } from "../../src/control/names.js";
+import {
+	checkContainerName,
+	checkNetworkName,
+	newId,
+	randomName,
+	resolveRef,
+} from "../../src/control/request/names.js";
 
 const names = suite("names");
 

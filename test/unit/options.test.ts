@@ -3,7 +3,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
-import { OPTION, parseDriver, parseDriverOptions } from "../../src/control/options.js";
+import { OPTION, parseDriver, parseDriverOptions } from "../../src/control/request/options.js";
 
 const options = suite("options");
 

@@ -3,7 +3,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
-import { parentKey, parseParent, tagExcessBytes, vlanText } from "../../src/control/parent.js";
+import { parentKey, parseParent, tagExcessBytes, vlanText } from "../../src/control/request/parent.js";
 
 const parent = suite("parent");
 const LINKS = new Set(["eth0", "eth0.99", "bond0", "br.lan", "lo", "foo", "enxb827eb1e62b3"]);

@@ -12,7 +12,7 @@ import {
 	parseBody,
 	pruneBody,
 	stopContainerBody,
-} from "../../src/control/schema.js";
+} from "../../src/control/request/schema.js";
 
 const schema = suite("schema");
 

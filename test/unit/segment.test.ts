@@ -1,8 +1,6 @@
 /** What follows from a segment's parent: carrier, MTU, and the words of `inspect`. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { parseDriverOptions } from "../../src/control/options.js";
-import { parseParent, type VlanProtocol } from "../../src/control/parent.js";
 import {
 	type Joined,
 	networkMtuBytes,
@@ -10,8 +8,10 @@ import {
 	segmentCarrier,
 	segmentMtuBytes,
 	statusOf,
-} from "../../src/control/segment.js";
-import { SegmentIndex } from "../../src/control/segmentindex.js";
+} from "../../src/control/fabric/segment.js";
+import { SegmentIndex } from "../../src/control/fabric/segmentindex.js";
+import { parseDriverOptions } from "../../src/control/request/options.js";
+import { parseParent, type VlanProtocol } from "../../src/control/request/parent.js";
 import type { NetworkRecord } from "../../src/control/types.js";
 import type { Link } from "../../src/netlink/link.js";
 

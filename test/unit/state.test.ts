@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
-import { openLmdbStore, readLmdbStore } from "../../src/control/lmdbstore.js";
-import { migrate, type Records } from "../../src/control/migrations.js";
-import { problemsOf } from "../../src/control/statecheck.js";
-import { checkState, exportState, importState } from "../../src/control/stateexport.js";
-import { SCHEMA_VERSION } from "../../src/control/store.js";
+import { openLmdbStore, readLmdbStore } from "../../src/control/records/lmdbstore.js";
+import { migrate, type Records } from "../../src/control/records/migrations.js";
+import { problemsOf } from "../../src/control/records/statecheck.js";
+import { checkState, exportState, importState } from "../../src/control/records/stateexport.js";
+import { SCHEMA_VERSION } from "../../src/control/records/store.js";
 
 const state = suite<{ stateDir: string }>("state");
 

@@ -9,10 +9,10 @@ import { createInterface } from "node:readline";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
-import { openLmdbStore } from "../../src/control/lmdbstore.js";
-import { SCHEMA_VERSION } from "../../src/control/store.js";
+import { openLmdbStore } from "../../src/control/records/lmdbstore.js";
+import { SCHEMA_VERSION } from "../../src/control/records/store.js";
 
-const MODULE = new URL("../../src/control/lmdbstore.js", import.meta.url).href;
+const MODULE = new URL("../../src/control/records/lmdbstore.js", import.meta.url).href;
 
 const store = suite<{ base: string; stateDir: string }>("store");
 

@@ -1,5 +1,5 @@
 /** `vlane network connect`. */
-import type { ConnectBody } from "../../control/schema.js";
+import type { ConnectBody } from "../../control/request/schema.js";
 import { Client, resource } from "../client.js";
 import { checkAddresses } from "../endpointflags.js";
 import type { Invocation } from "../table/spec.js";

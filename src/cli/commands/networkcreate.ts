@@ -1,5 +1,5 @@
 /** `vlane network create`. */
-import type { CreateNetworkBody } from "../../control/schema.js";
+import type { CreateNetworkBody } from "../../control/request/schema.js";
 import { Client } from "../client.js";
 import type { Flags } from "../flags.js";
 import { printError, printLine } from "../output.js";

@@ -1,5 +1,5 @@
 /** `vlane network disconnect`. */
-import type { DisconnectBody } from "../../control/schema.js";
+import type { DisconnectBody } from "../../control/request/schema.js";
 import { Client, resource } from "../client.js";
 import type { Invocation } from "../table/spec.js";
 

@@ -1,5 +1,5 @@
 /** `vlane network prune`. */
-import type { PruneBody } from "../../control/schema.js";
+import type { PruneBody } from "../../control/request/schema.js";
 import { Client } from "../client.js";
 import { CliError } from "../errors.js";
 import { cutPair, type Flags } from "../flags.js";

@@ -1,5 +1,5 @@
 /** `vlane run`. */
-import type { CreateContainerBody } from "../../control/schema.js";
+import type { CreateContainerBody } from "../../control/request/schema.js";
 import type { ApiContainer } from "../../control/types.js";
 import { sethostname } from "../../sys/libc.js";
 import { Client } from "../client.js";

@@ -1,5 +1,5 @@
 /** `vlane state check`. */
-import { checkState } from "../../control/stateexport.js";
+import { checkState } from "../../control/records/stateexport.js";
 import { EXIT_FAILED } from "../errors.js";
 import { printLine } from "../output.js";
 import { DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";

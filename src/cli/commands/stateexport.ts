@@ -1,5 +1,5 @@
 /** `vlane state export`. */
-import { exportState } from "../../control/stateexport.js";
+import { exportState } from "../../control/records/stateexport.js";
 import { print } from "../output.js";
 import { DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";
 

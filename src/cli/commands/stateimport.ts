@@ -1,6 +1,6 @@
 /** `vlane state import`. */
 import { readFileSync } from "node:fs";
-import { importState } from "../../control/stateexport.js";
+import { importState } from "../../control/records/stateexport.js";
 import { CliError } from "../errors.js";
 import { printLine } from "../output.js";
 import { DEFAULT_STATE_DIR, type Invocation } from "../table/spec.js";

@@ -1,5 +1,5 @@
 /** `vlane stop`. */
-import type { StopContainerBody } from "../../control/schema.js";
+import type { StopContainerBody } from "../../control/request/schema.js";
 import { Client, resource } from "../client.js";
 import { forEachArgument } from "../each.js";
 import { UsageError } from "../errors.js";

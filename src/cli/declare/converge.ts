@@ -4,7 +4,7 @@
  * What a declaration has made carries Compose's labels, and its own request as a label, so that a later run can tell
  * what has changed and can make it again. Nothing without the project's label is ever touched.
  */
-import type { ConnectBody, CreateNetworkBody } from "../../control/schema.js";
+import type { ConnectBody, CreateNetworkBody } from "../../control/request/schema.js";
 import type { ApiEndpoint, ApiNetwork } from "../../control/types.js";
 import { type Client, resource } from "../client.js";
 import { CliError, messageOf } from "../errors.js";

@@ -4,7 +4,7 @@
  */
 import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";
-import type { ConnectBody, CreateNetworkBody } from "../../control/schema.js";
+import type { ConnectBody, CreateNetworkBody } from "../../control/request/schema.js";
 import { CliError } from "../errors.js";
 import { cutPair } from "../flags.js";
 import { YamlFile } from "./yamlfile.js";

@@ -1,5 +1,5 @@
 /** What one parent, `eth0` or `eth0.50`, is good for. Looks only; what is sent on the wire is in probe.ts. */
-import { parseParent, tagExcessBytes, vlanText } from "../../control/parent.js";
+import { parseParent, tagExcessBytes, vlanText } from "../../control/request/parent.js";
 import type { ParentRef } from "../../control/types.js";
 import { GenericNetlink } from "../../netlink/generic.js";
 import type { Link } from "../../netlink/link.js";

@@ -1,6 +1,6 @@
 /** What only the wire can tell: does the gateway answer, also to a station that the hypervisor does not know? */
 import { randomBytes } from "node:crypto";
-import { vlanText } from "../../control/parent.js";
+import { vlanText } from "../../control/request/parent.js";
 import { macText } from "../../netlink/codec.js";
 import { arpProbe } from "../../raw/arpprobe.js";
 import { SysError } from "../../sys/errno.js";

@@ -1,0 +1,54 @@
+/**
+ * What a daemon takes over from another one: open descriptors, by what they are for. Who opens something looks here
+ * first; what nobody has asked for in the end is closed.
+ */
+import { close } from "../../sys/libc.js";
+
+/** What is told about a descriptor. */
+export interface Heirloom {
+	/** `uplink LINK`, `endpoint ID` or `host IFNAME`. */
+	key: string;
+	/** Number of its port where it comes from. */
+	port: number;
+	/** Uplinks: the link that the socket is bound to, and the receive filters that it has asked for. */
+	ifindex?: number;
+	promiscuous?: boolean;
+	macs?: string[];
+	/** Endpoints: Docker has still to move it, see sandbox.ts. */
+	waits?: boolean;
+}
+
+/** An heirloom with its descriptor in this process. */
+export interface Inherited extends Heirloom {
+	fd: number;
+}
+
+export class Heritage {
+	readonly #items = new Map<string, Inherited>();
+	readonly #taken: Inherited[] = [];
+
+	constructor(items: readonly Inherited[] = []) {
+		for (const item of items) this.#items.set(item.key, item);
+	}
+
+	/** What there is for a key, once. The descriptor is the caller's. */
+	take(key: string): Inherited | undefined {
+		const item = this.#items.get(key);
+		this.#items.delete(key);
+		if (item) this.#taken.push(item);
+		return item;
+	}
+
+	/** What has been taken. */
+	get taken(): readonly Inherited[] {
+		return this.#taken;
+	}
+
+	/** Closes what nobody has taken; answers its keys. */
+	closeRest(): string[] {
+		const keys = [...this.#items.keys()];
+		for (const { fd } of this.#items.values()) close(fd);
+		this.#items.clear();
+		return keys;
+	}
+}

@@ -1,0 +1,176 @@
+/**
+ * Opens and closes what segments and endpoints need: their uplinks, their interfaces, and the ports of these on the
+ * switch. Which of them there are to be is the fabric's business (fabric.ts).
+ */
+import type { Switch } from "../../lib/index.js";
+import type { Rtnetlink } from "../../netlink/rtnetlink.js";
+import { VlaneError } from "../errors.js";
+import { type Log, messageOf } from "../log.js";
+import { openEndpointTap } from "../namespace/endpointtap.js";
+import type { EndpointRecord } from "../types.js";
+import { withUndo } from "../undo.js";
+import type { Heritage } from "./heritage.js";
+import { allowSources, type Device, disallowSources, openHostPort, openPort } from "./ports.js";
+import { type Attached, type Joined, networkMtuBytes, type Segment, segmentCarrier, usesFilter } from "./segment.js";
+import { findParent, Uplinks } from "./uplinks.js";
+
+/** What the owner of the records has to know. */
+export interface WiringHooks {
+	/** An endpoint that was cut off reaches the wire (again): it may have to say where it is. */
+	onReconnect: (endpoint: EndpointRecord) => void;
+	/** A record on disk has been corrected to what the parent has now. */
+	onCorrect: (endpoint: EndpointRecord) => Promise<void>;
+}
+
+export class Wiring {
+	readonly uplinks: Uplinks;
+
+	/**
+	 * @param netlink socket in the host's namespace
+	 * @param owner id of the state that the records are from
+	 * @param heritage where to look before something is opened
+	 */
+	constructor(
+		readonly datapath: Switch,
+		readonly netlink: Rtnetlink,
+		readonly owner: string,
+		readonly log: Log,
+		readonly hooks: WiringHooks,
+		readonly heritage: Heritage,
+	) {
+		this.uplinks = new Uplinks(datapath, heritage);
+	}
+
+	/** Opens what the segment needs. A failure is noted as its problem; strict: it throws, and nothing is left behind. */
+	async raise(segment: Segment, strict: boolean): Promise<void> {
+		segment.problem = "";
+		const attempt = async <T>(step: () => T | Promise<T>): Promise<T | undefined> => {
+			try {
+				return await step();
+			} catch (error) {
+				if (strict) throw error;
+				segment.problem = messageOf(error);
+				return undefined;
+			}
+		};
+		await withUndo(async (undo) => {
+			const { parent, hostIfname, promiscuous } = segment;
+			const uplink = parent
+				? await attempt(() => this.uplinks.acquire(findParent(this.netlink, parent), promiscuous))
+				: undefined;
+			if (uplink) undo.add(() => this.uplinks.release(uplink, promiscuous));
+			const domain = await this.datapath.addSegment(uplink ? { uplink: uplink.port, tags: parent?.vlans } : {});
+			undo.add(() => domain.remove());
+			segment.raised = { domain, uplink };
+			undo.add(() => {
+				segment.raised = undefined;
+			});
+			for (const joined of segment.networks.values()) await attempt(() => allowSources(joined));
+			if (!uplink || !hostIfname) return;
+			segment.raised.host = await attempt(() => openHostPort(this.datapath, this.netlink, segment, this.heritage));
+		});
+	}
+
+	/** Closes the segment's ports; the devices stay if they are persistent. */
+	async lower(segment: Segment): Promise<void> {
+		const { raised } = segment;
+		if (!raised) return;
+		for (const attached of segment.endpoints) {
+			if (attached.open) await attached.open.port.remove();
+			attached.open = undefined;
+		}
+		if (raised.host) await raised.host.port.remove();
+		for (const joined of segment.networks.values()) await disallowSources(joined);
+		segment.raised = undefined;
+		await raised.domain.remove();
+		if (raised.uplink) await this.uplinks.release(raised.uplink, segment.promiscuous);
+	}
+
+	async reopen(attached: Attached): Promise<string[]> {
+		try {
+			const repaired = await this.open(attached, false);
+			attached.problem = "";
+			this.hooks.onReconnect(attached.endpoint);
+			return repaired;
+		} catch (error) {
+			attached.problem = messageOf(error);
+			this.log.warn("endpoint has no interface", { endpoint: attached.endpoint.name, error: attached.problem });
+			return [];
+		}
+	}
+
+	/** Writes down what a parent has decided, if it is new. */
+	async correct(endpoint: EndpointRecord, now: Partial<Pick<EndpointRecord, "mac" | "mtuBytes">>): Promise<void> {
+		const { mac = endpoint.mac, mtuBytes = endpoint.mtuBytes } = now;
+		if (mac === endpoint.mac && mtuBytes === endpoint.mtuBytes) return;
+		await this.hooks.onCorrect(Object.assign(endpoint, now));
+	}
+
+	/** Closes an endpoint's port; the device stays if it is persistent. */
+	async close(attached: Attached): Promise<void> {
+		const { open, endpoint, joined } = attached;
+		const { uplink } = joined.segment.raised ?? {};
+		attached.open = undefined;
+		if (open && uplink && usesFilter(joined.segment)) this.uplinks.dropMac(uplink, endpoint.mac);
+		await open?.port.remove();
+	}
+
+	/** See `Fabric.visit`. */
+	async visit<T>(
+		{ network, segment }: Joined,
+		mac: string,
+		onFrame: (frame: Uint8Array) => void,
+		talk: (send: (frames: Uint8Array[]) => Promise<void>) => Promise<T>,
+	): Promise<T> {
+		const { domain, uplink } = segment.raised ?? {};
+		if (!domain) throw new VlaneError("internal", `network ${network.name} is not raised`);
+		const port = await this.datapath.addPort({
+			...{ type: "memory", name: `${network.name}/vlane`, mac, segment: domain, network: network.number },
+			onFrame: ({ bytes }) => onFrame(bytes),
+		});
+		const filtered = usesFilter(segment) ? uplink : undefined;
+		try {
+			if (filtered) this.uplinks.addMac(filtered, mac);
+			return await talk((frames) => port.send(frames));
+		} finally {
+			if (filtered) this.uplinks.dropMac(filtered, mac);
+			await port.remove();
+		}
+	}
+
+	/** @returns what an interface that was there, or should have been, had lost */
+	async open(attached: Attached, isNew: boolean): Promise<string[]> {
+		const { endpoint, joined, persistent } = attached;
+		const { network, segment, options } = joined;
+		const raised = segment.raised;
+		if (!raised) throw new VlaneError("internal", `network ${network.name} is not raised`);
+		const sharesMac = network.driver === "ipvlan";
+		// What the parent has now counts: the record, too, follows.
+		const mac = (sharesMac && raised.uplink?.mac) || endpoint.mac;
+		const mtuBytes = networkMtuBytes(joined);
+		if (isNew) Object.assign(endpoint, { mac, mtuBytes });
+		else await this.correct(endpoint, { mac, mtuBytes });
+		const { owner, heritage } = this;
+		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner, heritage });
+		const { fd, repaired } = tap;
+		attached.waits = tap.waits;
+		const device: Device = {
+			...{ fd, name: `${network.name}/${endpoint.name}`, mac, mtuBytes },
+			...{ segment: raised.domain, network: network.number, mode: options.mode },
+			addresses: addressesOf(endpoint),
+			security: options.security,
+		};
+		await withUndo(async (undo) => {
+			const open = await openPort(this.datapath, device, segmentCarrier(segment) && !attached.waits);
+			undo.add(() => open.port.remove());
+			if (raised.uplink && usesFilter(segment)) this.uplinks.addMac(raised.uplink, mac);
+			attached.open = open;
+		});
+		return repaired;
+	}
+}
+
+/** The endpoint's addresses without their prefix lengths. */
+function addressesOf({ ipv4, ipv6 }: EndpointRecord): string[] {
+	return [ipv4, ipv6].flatMap((cidr) => (cidr ? [cidr.slice(0, cidr.indexOf("/"))] : []));
+}

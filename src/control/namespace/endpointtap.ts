@@ -1,0 +1,46 @@
+/** Opening an endpoint's TAP: in its own namespace, or in the host's for Docker to move; a new one or an old one. */
+import { IN6_ADDR_GEN_MODE_RANDOM } from "../../netlink/link.js";
+import type { Rtnetlink } from "../../netlink/rtnetlink.js";
+import type { Heritage } from "../fabric/heritage.js";
+import type { EndpointRecord } from "../types.js";
+import { addressesOf, type OpenedInterface, openEndpointInterface } from "./interface.js";
+import { createSandboxInterface, isSandbox, openSandboxInterface } from "./sandbox.js";
+import { targetPath } from "./target.js";
+
+export interface EndpointTap extends OpenedInterface {
+	/** Docker has to move it before it may have a carrier. */
+	waits: boolean;
+}
+
+export interface EndpointTapOptions {
+	/** It has never been there. */
+	isNew: boolean;
+	/** Whether the device outlives its descriptor. */
+	persistent: boolean;
+	/** Others have the same MAC address: IPv6 addresses that are made of it would collide. */
+	sharesMac: boolean;
+	/** See sandbox.ts. */
+	owner: string;
+	/** Where to look before it is opened. */
+	heritage: Heritage;
+}
+
+/** Opens the TAP of an endpoint. @throws SysError, VlaneError; nothing is left behind then */
+export function openEndpointTap(
+	netlink: Rtnetlink,
+	endpoint: EndpointRecord,
+	{ isNew, persistent, sharesMac, owner, heritage }: EndpointTapOptions,
+): EndpointTap {
+	const inherited = heritage.take(`endpoint ${endpoint.id}`);
+	if (inherited) return { fd: inherited.fd, repaired: [], waits: inherited.waits ?? false };
+	const hasIpv6 = addressesOf(endpoint).some((cidr) => cidr.includes(":"));
+	const addressMode = sharesMac && hasIpv6 ? IN6_ADDR_GEN_MODE_RANDOM : undefined;
+	if (!isSandbox(endpoint.target)) {
+		const spec = { ...endpoint, addressMode, persist: persistent };
+		return { ...openEndpointInterface(targetPath(endpoint.target), spec), waits: false };
+	}
+	const { fd, isMoved } = isNew
+		? createSandboxInterface(netlink, endpoint, owner)
+		: openSandboxInterface(netlink, endpoint, addressMode);
+	return { fd, repaired: [], waits: addressMode !== undefined && !isMoved };
+}
