@@ -107,7 +107,10 @@ export function portStart(port: u32): void {
   enqueue(port, at);
 }
 
-/** Arms the read of the control eventfd; its completion is reported as PUMP_CONTROL. */
+/**
+ * Arms the read of the control eventfd; its completion is reported as PUMP_CONTROL. Called between batches, when the
+ * queue may be as full as `room` lets it be: the one entry that is left is for this.
+ */
 export function controlArm(): void {
   prepare(OP_READ, 0, base + <u64>(HEADER + HEADER_CONTROL), 8, 0, KIND_CONTROL);
 }
@@ -130,7 +133,8 @@ export function pump(): u32 {
 // @ts-ignore: decorator
 @inline
 function room(): u32 {
-  return SQ_ENTRIES - (tail - loadShared(sqHead));
+  const used = tail - loadShared(sqHead);
+  return used < <u32>SQ_ENTRIES - 1 ? SQ_ENTRIES - 1 - used : 0;
 }
 
 // @ts-ignore: decorator

@@ -131,6 +131,33 @@ for (const mode of ["io_uring", "poll"] as RingKind[]) {
 		await datapath.close();
 	});
 
+	testOrSkip(tests, `${mode}: messages while floods fill the queue of requests`, NEED, async () => {
+		// Batches of 60 broadcasts to 40 ports are more than the submission queue has entries (512).
+		const datapath = await startDatapath({ mode });
+		const segment = await datapath.addSegment({ uplink: null, tags: [] });
+		const one = await addStation(datapath, segment, 1);
+		const crowd = new Namespace("crowd");
+		const netnsFd = openNetns(crowd.path);
+		const ports: number[] = [];
+		for (let number = 0; number < 40; number++) {
+			const name = `t${number}`;
+			const { fd } = openTap({ name, netnsFd, persist: false });
+			const mac = `02:00:00:01:00:${number.toString(16).padStart(2, "0")}`;
+			const spec = { kind: "endpoint", name, fd, mac, mtuBytes: 1500 } as const;
+			ports.push(await datapath.addPort({ ...spec, segment, network: 1, mode: "bridge" }));
+		}
+		close(netnsFd);
+		const flood = one.ns.start(["ping", "-q", "-f", "-l", "60", "-b", "10.9.0.255"]);
+		const sent = () => datapath.stats().find(({ port }) => port === one.port)!.rxFrames;
+		for (const least = sent() + 2000; sent() < least; ) {
+			for (let time = 0; time < 20; time++) await datapath.setMtu(ports[time]!, 1500);
+		}
+		await flood.stop("SIGINT");
+		await eventually("no buffer is in use", () => datapath.counters.buffers().used === 0);
+		for (const port of ports) await datapath.removePort(port);
+		await datapath.close();
+	});
+
 	testOrSkip(tests, `${mode}: a device that is deleted is reported, and its port can be removed`, NEED, async () => {
 		const datapath = await startDatapath({ mode });
 		const failed: string[] = [];
