@@ -1,7 +1,6 @@
 /** The daemon's answers. The token stands behind `#token=` in the address that `vlane dashboard` prints. */
 
-import type { ApiPort, ApiStation } from "../src/control/fabric/view.js";
-import type { ApiEndpoint, ApiNetwork } from "../src/control/types.js";
+import type { ApiEndpoint, ApiNetwork, ApiPort, ApiStation } from "../src/control/types.js";
 
 export type { ApiEndpoint, ApiNetwork, ApiPort, ApiStation };
 

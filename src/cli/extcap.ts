@@ -4,8 +4,7 @@
  * interface there.
  */
 
-import type { ApiPort } from "../control/fabric/view.js";
-import type { ApiNetwork } from "../control/types.js";
+import type { ApiNetwork, ApiPort } from "../control/types.js";
 import { writeCapture } from "./captureout.js";
 import { Client } from "./client.js";
 import { messageOf } from "./errors.js";

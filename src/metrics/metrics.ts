@@ -3,7 +3,8 @@
  * Prometheus' conventions: a prefix, base units, `_total` for what only grows.
  */
 import { Counter, Gauge, type Metric, Registry } from "prom-client";
-import type { ApiPort, View } from "../control/fabric/view.js";
+import type { View } from "../control/fabric/view.js";
+import type { ApiPort } from "../control/types.js";
 
 /** What is not in the view. */
 export interface MetricSources {

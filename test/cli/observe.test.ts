@@ -1,7 +1,7 @@
 /** `vlane ports`, `stats` and `fdb show` against a daemon that answers from a table. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { ApiPort, ApiStation, ApiStats } from "../../src/control/fabric/view.js";
+import type { ApiPort, ApiStation, ApiStats } from "../../src/control/types.js";
 import { vlane, withDaemon } from "./harness.js";
 
 const Observe = suite("observe");

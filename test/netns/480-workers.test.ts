@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { ApiPort, ApiStation, ApiStats } from "../../src/control/fabric/view.js";
+import type { ApiPort, ApiStation, ApiStats } from "../../src/control/types.js";
 import { readCapture } from "../../src/lib/index.js";
 import { corruptDatapath } from "../support/corrupt.js";
 import { makeFrame } from "../support/frames.js";

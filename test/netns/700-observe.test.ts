@@ -1,7 +1,7 @@
 /** What the switch says about itself, over a real daemon: ports, stations, statistics, counters of a network. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { ApiPort, ApiStation, ApiStats } from "../../src/control/fabric/view.js";
+import type { ApiPort, ApiStation, ApiStats } from "../../src/control/types.js";
 import { readDocument } from "../support/docs.js";
 import { PARENT } from "../support/lan.js";
 import { eventually, macOf, sharedSite } from "../support/site.js";

@@ -1,5 +1,5 @@
 /** `vlane fdb show`. */
-import type { ApiStation } from "../../control/fabric/view.js";
+import type { ApiStation } from "../../control/types.js";
 import { Client } from "../client.js";
 import { type ListLayout, type ListRow, printList } from "../list.js";
 import { printLine } from "../output.js";

@@ -1,5 +1,5 @@
 /** `vlane ports`. */
-import type { ApiPort } from "../../control/fabric/view.js";
+import type { ApiPort } from "../../control/types.js";
 import { Client } from "../client.js";
 import { type ListLayout, type ListRow, printList } from "../list.js";
 import { printLine } from "../output.js";

@@ -1,5 +1,5 @@
 /** `vlane stats`. */
-import type { ApiPort, ApiStats } from "../../control/fabric/view.js";
+import type { ApiPort, ApiStats } from "../../control/types.js";
 import { Client } from "../client.js";
 import { CliError } from "../errors.js";
 import { print, printLine } from "../output.js";

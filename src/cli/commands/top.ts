@@ -1,5 +1,5 @@
 /** `vlane top`. */
-import type { ApiPort, ApiStats } from "../../control/fabric/view.js";
+import type { ApiPort, ApiStats } from "../../control/types.js";
 import { Client } from "../client.js";
 import { UsageError } from "../errors.js";
 import { print } from "../output.js";

@@ -5,62 +5,9 @@
 import type { CounterReader } from "../../core/counters.js";
 import type { PortStats } from "../../host/types.js";
 import { vlanText } from "../request/parent.js";
-import type { EndpointRecord } from "../types.js";
+import type { ApiPort, ApiStation, ApiStats, EndpointRecord } from "../types.js";
 import type { Fabric } from "./fabric.js";
 import type { Attached, OpenPort, Segment } from "./segment.js";
-
-/** One port of the switch. Counters begin when it is added; they are the switch's: `rx` came in through the port. */
-export interface ApiPort extends PortStats {
-	/** The thread that moves its frames, from 1. */
-	worker: number;
-	/**
-	 * Frames from the wire that are for nobody here, by reason: other VLANs (`vlan`), other stations (`unknown`). Uplinks
-	 * only, whose `drops` do not have them.
-	 */
-	filtered: Record<string, number>;
-	/** Names of the networks whose frames pass it. */
-	networks: string[];
-	/** As in `-o parent=`; empty without one. */
-	parent: string;
-	/** Tags on the wire, outermost first: `50`, `20 (802.1ad)`; none on an uplink itself. */
-	vlans: string[];
-	mac: string;
-	mtuBytes: number;
-	carrier: boolean;
-}
-
-/** What one address leads to. */
-export interface ApiStation {
-	/** Empty for the host's own interface on a VLAN. */
-	network: string;
-	parent: string;
-	mac: string;
-	/** IP addresses that are known of it. */
-	addresses: string[];
-	/** Port number; 0 for an allowed source, which is behind the uplink. */
-	port: number;
-	/** The port's name; empty for an allowed source. */
-	name: string;
-	/** `static`: assigned. `learned`: used by an ipvlan endpoint. `source`: allowed by a network in mode source. */
-	type: "static" | "learned" | "source";
-}
-
-/** The whole switch. */
-export interface ApiStats {
-	/** When the counters were read, RFC 3339. */
-	time: string;
-	uptimeSeconds: number;
-	/** `io_uring` or `poll`. */
-	datapath: string;
-	/** Threads that move frames. */
-	workers: number;
-	/** Frame buffers, and how many of them hold a frame or wait for one. */
-	buffers: { total: number; used: number };
-	/** Batches forwarded, and how many of them had `min` to `max` frames. */
-	batches: number;
-	batchSizes: { min: number; max: number; batches: number }[];
-	ports: ApiPort[];
-}
 
 /** Reasons of drops that are no faults on an uplink, which hears whatever the wire carries. */
 const FILTERS = ["vlan", "unknown"];
