@@ -131,7 +131,8 @@ export const DROP_TX_DOWN = 11;
 export const DROP_TX_TOO_BIG = 12;
 export const DROP_TX_ERROR = 13;
 export const DROP_SPOOFED = 14; // at the ingress port
-export const DROP_REASONS = 15;
+export const DROP_RX_FULL = 15; // at the uplink, counted by the host: its socket's queue had no room
+export const DROP_REASONS = 16;
 export const BATCH_SIZES = 11; // counters at HEADER_BATCH_SIZES
 
 // ---- Capture ring: one writer (the core), one reader (any thread). Positions are bytes, only ever grow, and wrap at

@@ -129,7 +129,8 @@
 #define VLANE_DROP_TX_TOO_BIG 12
 #define VLANE_DROP_TX_ERROR 13
 #define VLANE_DROP_SPOOFED 14 /* at the ingress port */
-#define VLANE_DROP_REASONS 15
+#define VLANE_DROP_RX_FULL 15 /* at the uplink, counted by the host: its socket's queue had no room */
+#define VLANE_DROP_REASONS 16
 #define VLANE_BATCH_SIZES 11 /* counters at HEADER_BATCH_SIZES */
 
 /* Capture ring: one writer (the core), one reader (any thread). Positions are bytes, only ever grow, and wrap at
@@ -318,7 +319,7 @@ struct vlane_port {
 	uint64_t tx_frames;
 	uint64_t tx_bytes;
 	uint64_t drops[VLANE_DROP_REASONS]; /* one for each DROP_* reason */
-	uint8_t reserved_216[24];
+	uint8_t reserved_224[16];
 	uint64_t rx_offloads; /* frames received that still have to be cut into segments */
 	uint64_t capture_lost; /* frames that the capture ring had no room for */
 	uint64_t merged; /* frames that left by it as a part of another */
@@ -479,7 +480,8 @@ uint32_t vlane_slotsFree(void);
 
 uint32_t vlane_txPending(void);
 
-/* Arms the read of the control eventfd; its completion is reported as PUMP_CONTROL. */
+/* Arms the read of the control eventfd; its completion is reported as PUMP_CONTROL. Called between batches, when the
+ * queue may be as full as `room` lets it be: the one entry that is left is for this. */
 void vlane_controlArm(void);
 
 /* Begins to read a port whose file is registered. */

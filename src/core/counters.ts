@@ -19,6 +19,7 @@ export const DROP_NAMES = [
 	"tx_too_big",
 	"tx_error",
 	"spoofed",
+	"rx_full",
 ] as const;
 
 export interface PortCounters {
@@ -54,7 +55,7 @@ export interface IpEntry {
 }
 
 /** What there is to read, of one core or of several. */
-export type CounterReader = Omit<Counters, "follow" | "bytesOf" | "setBytes">;
+export type CounterReader = Omit<Counters, "follow" | "bytesOf" | "setBytes" | "addLost">;
 
 export class Counters {
 	#view: DataView;
@@ -110,6 +111,13 @@ export class Counters {
 			region.set(bytes.subarray(at, at + region.length));
 			at += region.length;
 		}
+	}
+
+	/** Adds frames that the kernel has lost before the core could see them: a counter that only the host writes. */
+	addLost(port: number, frames: number): void {
+		const at = this.#view.getUint32(abi.HEADER + abi.HEADER_PORTS, true) + port * abi.PORT_BYTES;
+		const field = at + abi.PORT_DROPS + 8 * abi.DROP_RX_FULL;
+		this.#view.setBigUint64(field, this.#view.getBigUint64(field, true) + BigInt(frames), true);
 	}
 
 	/** Where the counters of a port are. */

@@ -10,6 +10,7 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { type CaptureReader, CaptureRing } from "../core/capturering.js";
 import { type CounterReader, Counters } from "../core/counters.js";
 import { compileCore, createMemory, DAEMON_LIMITS } from "../core/engine.js";
+import { takeLostFrames } from "../raw/packet.js";
 import { errnoName } from "../sys/errno.js";
 import { close, EFD_CLOEXEC, eventfd, write } from "../sys/libc.js";
 import { type Fixture, type Operation, type Reply, STOP, SUSPEND, type WorkerSetup } from "./protocol.js";
@@ -327,6 +328,8 @@ class WorkerDatapath implements RunningDatapath {
 		return [...this.#fixtures.values()].flatMap((fixture) => {
 			if (fixture.op !== "addPort") return [];
 			const { number: port, spec } = fixture;
+			const lost = spec.kind === "uplink" ? takeLostFrames(spec.fd) : 0;
+			if (lost > 0) this.counters.addLost(port, lost);
 			return { port, name: spec.name, kind: spec.kind, ...this.counters.port(port) };
 		});
 	}

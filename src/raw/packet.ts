@@ -19,6 +19,7 @@ export const SOL_PACKET = 263;
 export const PACKET_AUXDATA = 8;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_DROP_MEMBERSHIP = 2;
+const PACKET_STATISTICS = 6;
 const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_PROMISC = 1;
@@ -83,6 +84,22 @@ export function addUnicastMac(fd: number, ifindex: number, mac: string): void {
 /** Takes an address out of the parent's receive filter again. */
 export function dropUnicastMac(fd: number, ifindex: number, mac: string): void {
 	setMembership(fd, PACKET_DROP_MEMBERSHIP, ifindex, PACKET_MR_UNICAST, mac);
+}
+
+/**
+ * Frames that have found the socket's queue full since the last call: the kernel forgets the number when it is read.
+ * 0 where there is no such socket (any more).
+ */
+export function takeLostFrames(fd: number): number {
+	// struct tpacket_stats: u32 tp_packets, tp_drops
+	const statistics = Buffer.alloc(8);
+	try {
+		libc.getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, statistics, "PACKET_STATISTICS", "raw socket");
+	} catch (error) {
+		if (error instanceof SysError) return 0;
+		throw error;
+	}
+	return statistics.readUInt32LE(4);
 }
 
 /**

@@ -32,6 +32,29 @@ test("ports know their networks, parents and tags; foreign frames of the wire ar
 	assert.match(site.vlane.must("stats", PARENT), /^Filtered: +\d+: vlan \d+/m);
 });
 
+test("frames that come while nobody takes them wait, and beyond that are counted", async (site) => {
+	site.lan.station(undefined, ["10.1.0.254/24"]);
+	site.create("net", "--subnet=10.1.0.0/24", "-o", "parent=eth0");
+	await site.join("net");
+	const before = site.ports().get(PARENT)!;
+	const echoes = 40_000;
+	process.kill(site.vlane.pid, "SIGSTOP");
+	try {
+		// The socket's queue takes 32 MiB; a frame of that size counts for more than 2 KiB there.
+		const burst = ["ping", "-q", "-n", "-c", `${echoes}`, "-l", `${echoes}`, "-s", "1400", "-W", "1", "10.1.0.1"];
+		site.lan.far.must(["ip", "neigh", "replace", "10.1.0.1", "lladdr", "02:00:00:00:00:01", "dev", "lan0"]);
+		assert.match(site.lan.far.run(burst).stdout, new RegExp(`${echoes} packets transmitted`));
+	} finally {
+		process.kill(site.vlane.pid, "SIGCONT");
+	}
+	const after = () => site.ports().get(PARENT)!;
+	const lost = () => after().drops.rx_full ?? 0;
+	const came = () => after().rxFrames - before.rxFrames;
+	await eventually("what has come was forwarded or counted", () => came() + lost() >= echoes);
+	assert.ok(lost() > 1000 && came() > 1000, `${lost()} lost, ${came()} came`);
+	assert.match(site.vlane.must("stats", PARENT), /rx_full \d+/);
+});
+
 test("each field of ports and stations in JSON is in docs/observe.md", async (site) => {
 	site.create("v50", "--subnet=10.50.0.0/24", "-o", "parent=eth0.50");
 	const text = readDocument("docs/observe.md");
