@@ -9,7 +9,7 @@ import { VlaneError } from "./errors.js";
 import { segmentKey } from "./fabric/segment.js";
 import { messageOf } from "./log.js";
 import { Announcer } from "./namespace/announcer.js";
-import { checkRouteConflicts, settleGateways } from "./namespace/gateways.js";
+import { checkRouteConflicts, type Exit, settleGateways, settleGatewaysHere } from "./namespace/gateways.js";
 import { chooseIfname, configureInterface, withNetns } from "./namespace/interface.js";
 import { deleteSandboxInterface, isSandbox } from "./namespace/sandbox.js";
 import { isTargetAlive, type Target, targetPath } from "./namespace/target.js";
@@ -58,6 +58,8 @@ const ADVERTISE_MS = 1000;
 
 export class Endpoints {
 	readonly #announcer: Announcer;
+	/** Ids of endpoints whose default routes are right: somebody has been there just now. */
+	readonly #settled = new Set<string>();
 
 	constructor(readonly context: Context) {
 		const { fabric, log } = context;
@@ -70,8 +72,14 @@ export class Endpoints {
 				log.warn("endpoint's record was not corrected", { endpoint: endpoint.name, error: messageOf(error) });
 			}
 		};
+		fabric.hooks.onVisit = (endpoint, { netlink, netnsId }) => {
+			if (netnsId !== endpoint.netnsId) return;
+			this.#tryTo(endpoint, "default route was not set", () => settleGatewaysHere(netlink, this.#exitsOf(endpoint)));
+			this.#tryTo(endpoint, "namespace is not watched", () => context.watches.watchHere(netnsId));
+			this.#settled.add(endpoint.id);
+		};
 		fabric.hooks.onReconnect = (endpoint) => {
-			this.#settle(endpoint);
+			if (!this.#settled.delete(endpoint.id)) this.#settle(endpoint);
 			this.#announce(endpoint);
 		};
 	}
@@ -300,24 +308,31 @@ export class Endpoints {
 	}
 
 	/** Gives the default routes of the endpoint's namespace to whom they belong now. @throws SysError */
-	#settleOrThrow({ target, netnsId }: EndpointRecord): void {
+	#settleOrThrow(endpoint: EndpointRecord): void {
+		settleGateways(targetPath(endpoint.target), this.#exitsOf(endpoint));
+	}
+
+	/** All ways out of the endpoint's namespace. */
+	#exitsOf({ netnsId }: EndpointRecord): Exit[] {
 		const { state } = this.context;
-		const exits = state.endpointsInNetns(netnsId).flatMap((endpoint) => {
+		return state.endpointsInNetns(netnsId).flatMap((endpoint) => {
 			const network = state.networks.get(endpoint.networkId);
 			return network && network.owner !== "docker" ? [{ ...endpoint, networkName: network.name }] : [];
 		});
-		settleGateways(targetPath(target), exits);
 	}
 
 	/** As `#settleOrThrow`, where a failure must not stop what goes on. */
 	#settle(endpoint: EndpointRecord): void {
-		const { state, log } = this.context;
-		if (state.networks.get(endpoint.networkId)?.owner === "docker") return;
+		if (this.context.state.networks.get(endpoint.networkId)?.owner === "docker") return;
 		if (!isTargetAlive(endpoint.target, endpoint.netnsId)) return;
+		this.#tryTo(endpoint, "default route was not set", () => this.#settleOrThrow(endpoint));
+	}
+
+	#tryTo({ name }: EndpointRecord, failure: string, body: () => void): void {
 		try {
-			this.#settleOrThrow(endpoint);
+			body();
 		} catch (error) {
-			log.warn("default route was not set", { endpoint: endpoint.name, error: messageOf(error) });
+			this.context.log.warn(failure, { endpoint: name, error: messageOf(error) });
 		}
 	}
 

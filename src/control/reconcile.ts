@@ -24,6 +24,9 @@ export interface Reconciliation {
 	failed?: boolean;
 }
 
+/** The datapath moves frames of some while others are opened. */
+const ENDPOINTS_AT_ONCE = 32;
+
 export class Reconciler {
 	constructor(
 		readonly context: Context,
@@ -41,9 +44,7 @@ export class Reconciler {
 		for (const container of state.containers.all()) {
 			await this.#attempt(result, `container ${container.name}`, () => this.#container(container.id, result));
 		}
-		for (const endpoint of state.endpoints.all()) {
-			await this.#attempt(result, this.#nameOf(endpoint), () => this.endpoint(endpoint.id, result));
-		}
+		await this.#endpoints(state.endpoints.all(), result);
 		const known = new Set(state.endpoints.all().map(({ ifname }) => ifname));
 		for (const name of sweepSandboxInterfaces(fabric.netlink, known, state.hostId)) {
 			result.done.push(`interface ${name}: deleted, no record knows it`);
@@ -57,11 +58,20 @@ export class Reconciler {
 	/** What is in one namespace. */
 	async namespace(netnsId: string): Promise<Reconciliation> {
 		const result: Reconciliation = { done: [], left: [] };
-		for (const endpoint of this.context.state.endpointsInNetns(netnsId)) {
-			await this.#attempt(result, this.#nameOf(endpoint), () => this.endpoint(endpoint.id, result));
-		}
+		await this.#endpoints(this.context.state.endpointsInNetns(netnsId), result);
 		this.#log(result);
 		return result;
+	}
+
+	/** Some at a time: each waits for the datapath, which takes what it is told together. */
+	async #endpoints(endpoints: EndpointRecord[], result: Reconciliation): Promise<void> {
+		const rest = [...endpoints];
+		while (rest.length > 0) {
+			const some = rest.splice(0, ENDPOINTS_AT_ONCE);
+			await Promise.all(
+				some.map((endpoint) => this.#attempt(result, this.#nameOf(endpoint), () => this.endpoint(endpoint.id, result))),
+			);
+		}
 	}
 
 	/** One endpoint; one that is there no more is fine. @throws VlaneError, SysError */

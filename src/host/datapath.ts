@@ -127,6 +127,7 @@ class WorkerDatapath implements RunningDatapath {
 	#deathsMs: number[] = [];
 	generation = 0;
 	#nextId = 1;
+	#kicking = false;
 	#dead: Error | undefined;
 
 	constructor(options: DatapathOptions, module: WebAssembly.Module) {
@@ -288,6 +289,16 @@ class WorkerDatapath implements RunningDatapath {
 		return new Promise((resolve, reject) => {
 			this.#pending.set(id, { operation, resolve, reject });
 			this.#running.port.postMessage({ ...operation, id });
+			this.#kickSoon();
+		});
+	}
+
+	/** Once for all requests of this turn: to wake the thread up costs more than what it is told. */
+	#kickSoon(): void {
+		if (this.#kicking) return;
+		this.#kicking = true;
+		process.nextTick(() => {
+			this.#kicking = false;
 			this.#kick(0);
 		});
 	}

@@ -29,10 +29,12 @@ export interface Exchange {
 	text?: string;
 }
 
+/** Answers are decoded before the next one comes: one for all sockets of this thread. */
+const DATAGRAM = Buffer.alloc(DATAGRAM_BYTES_MAX);
+
 /** Belongs to the network namespace that the thread is in when it is constructed. */
 export class NetlinkSocket {
 	readonly #fd: number;
-	readonly #datagram = Buffer.alloc(DATAGRAM_BYTES_MAX);
 	#sequence = 0;
 
 	/** @throws SysError when the socket cannot be made. */
@@ -71,9 +73,9 @@ export class NetlinkSocket {
 	#receive(): Message[] {
 		let length: number;
 		do {
-			length = libc.recv(this.#fd, this.#datagram, 0);
+			length = libc.recv(this.#fd, DATAGRAM, 0);
 		} while (length < 0 && libc.errno() === EINTR);
 		libc.check(length, "recv", "netlink");
-		return codec.decodeMessages(Buffer.from(this.#datagram.subarray(0, length)));
+		return codec.decodeMessages(Buffer.from(DATAGRAM.subarray(0, length)));
 	}
 }

@@ -7,6 +7,7 @@
  * (tp_vlan_tci, tp_vlan_tpid). Sent frames carry their tags in the bytes.
  */
 
+import { close as closeFile } from "node:fs";
 import { macBytes } from "../netlink/codec.js";
 import type { Link } from "../netlink/link.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
@@ -114,7 +115,8 @@ export function sendFrame(ifname: string, frame: Buffer): void {
 	try {
 		libc.check(libc.sendto(fd, frame, libc.MSG_DONTWAIT, address), "sendto", ifname);
 	} finally {
-		libc.close(fd);
+		// Not in this thread: the kernel waits for all CPUs before it lets go of a packet socket (packet_release()).
+		closeFile(fd, () => undefined);
 	}
 }
 

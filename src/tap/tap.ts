@@ -7,6 +7,7 @@
  * inside the namespace notices.
  */
 
+import type { Link } from "../netlink/link.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
 import { isErrno, SysError } from "../sys/errno.js";
 import { capabilityHint, close, ioctl, O_CLOEXEC, O_NONBLOCK, O_RDWR, open } from "../sys/libc.js";
@@ -65,6 +66,8 @@ export interface Tap {
 	ifindex: number;
 	/** False when the device was there already (persistent) and has kept its addresses. */
 	created: boolean;
+	/** The device as it was before; absent when it was created. */
+	found?: Link;
 	/** TUN_F_* bits that the kernel accepted. */
 	offloads: number;
 }
@@ -85,11 +88,15 @@ export interface TapOptions {
  * has the name).
  */
 export function openTap(options: TapOptions): Tap {
-	// The kernel takes an empty name as "choose one", and reads no more than fits.
-	if (options.name === "" || Buffer.byteLength(options.name) >= IFREQ_NAME_BYTES) {
-		throw new SysError("TUNSETIFF", options.name, EINVAL, `a link name has 1 to ${IFREQ_NAME_BYTES - 1} bytes`);
-	}
-	return options.netnsFd === undefined ? openHere(options) : inNetns(options.netnsFd, () => openHere(options));
+	const open = () => {
+		const netlink = new Rtnetlink();
+		try {
+			return openTapHere(netlink, options);
+		} finally {
+			netlink.close();
+		}
+	};
+	return options.netnsFd === undefined ? open() : inNetns(options.netnsFd, open);
 }
 
 /**
@@ -156,25 +163,28 @@ export function locateTap(fd: number): TapPlace {
 	return { name, netnsFd: ioctl(fd, TUNGETDEVNETNS, 0, "TUNGETDEVNETNS", name) };
 }
 
-function openHere({ name, persist }: TapOptions): Tap {
-	const netlink = new Rtnetlink();
+/**
+ * As `openTap`, for a thread that is in the device's namespace.
+ * @param netlink socket of that namespace
+ */
+export function openTapHere(netlink: Rtnetlink, { name, persist }: Pick<TapOptions, "name" | "persist">): Tap {
+	// The kernel takes an empty name as "choose one", and reads no more than fits.
+	if (name === "" || Buffer.byteLength(name) >= IFREQ_NAME_BYTES) {
+		throw new SysError("TUNSETIFF", name, EINVAL, `a link name has 1 to ${IFREQ_NAME_BYTES - 1} bytes`);
+	}
+	const before = netlink.link(name);
+	const fd = openTun();
 	try {
-		const created = netlink.link(name) === undefined;
-		const fd = openTun();
-		try {
-			attach(fd, name);
-			ioctl(fd, TUNSETVNETHDRSZ, int(VNET_HEADER_BYTES), "TUNSETVNETHDRSZ", name);
-			const offloads = setOffloads(fd, name);
-			const ifindex = netlink.link(name)?.index ?? 0;
-			netlink.setLink(ifindex, { txQueueLength: TX_QUEUE_LENGTH });
-			setPersistent(fd, persist, name);
-			return { fd, name, ifindex, created, offloads };
-		} catch (error) {
-			close(fd);
-			throw error;
-		}
-	} finally {
-		netlink.close();
+		attach(fd, name);
+		ioctl(fd, TUNSETVNETHDRSZ, int(VNET_HEADER_BYTES), "TUNSETVNETHDRSZ", name);
+		const offloads = setOffloads(fd, name);
+		const { index: ifindex = 0, txQueueLength } = before ?? netlink.link(name) ?? {};
+		if (txQueueLength !== TX_QUEUE_LENGTH) netlink.setLink(ifindex, { txQueueLength: TX_QUEUE_LENGTH });
+		setPersistent(fd, persist, name);
+		return { fd, name, ifindex, created: before === undefined, found: before, offloads };
+	} catch (error) {
+		close(fd);
+		throw error;
 	}
 }
 

@@ -38,7 +38,11 @@ import { Wiring, type WiringHooks } from "./wiring.js";
 export class Fabric {
 	readonly #wiring: Wiring;
 	/** Set by whoever owns the records. */
-	readonly hooks: WiringHooks = { onReconnect: () => undefined, onCorrect: async () => undefined };
+	readonly hooks: WiringHooks = {
+		onReconnect: () => undefined,
+		onVisit: () => undefined,
+		onCorrect: async () => undefined,
+	};
 	readonly #segments = new SegmentIndex();
 	readonly #joined = new Map<string, Joined>();
 	readonly #attached = new Map<string, Attached>();

@@ -4,7 +4,7 @@ import type { Rtnetlink } from "../../netlink/rtnetlink.js";
 import { close } from "../../sys/libc.js";
 import { VlaneError } from "../errors.js";
 import { type Log, messageOf } from "../log.js";
-import { adjustDevice, openHostInterface, passCarrier } from "../namespace/interface.js";
+import { adjustDevice, closeOnError, openHostInterface, passCarrier } from "../namespace/interface.js";
 import type { Heritage } from "./heritage.js";
 import { type Joined, type OpenPort, type Segment, segmentCarrier, segmentMtuBytes } from "./segment.js";
 
@@ -16,11 +16,9 @@ export type Device = Omit<FdPortOptions, "type"> & Required<Pick<FdPortOptions, 
  * @throws SysError, Error of the switch
  */
 export async function openPort(datapath: Switch, device: Device, carrier: boolean): Promise<OpenPort> {
-	const { fd, mac, mtuBytes } = device;
+	const { fd, mtuBytes } = device;
 	try {
 		passCarrier(fd, carrier);
-		// For a device that was there already, and has missed what happened meanwhile.
-		adjustDevice(fd, { mac, mtuBytes });
 		return { fd, port: await datapath.addPort({ type: "fd", ...device }), mtuBytes, carrier };
 	} catch (error) {
 		close(fd);
@@ -39,6 +37,7 @@ export function openHostPort(
 	const [mac, mtuBytes] = [raised?.uplink?.mac ?? "", segmentMtuBytes(segment)];
 	const inherited = heritage.take(`host ${name}`);
 	const fd = inherited?.fd ?? openHostInterface(netlink, { ifname: name, mac, mtuBytes, persist });
+	if (inherited) closeOnError(fd, () => adjustDevice(fd, { mac, mtuBytes }));
 	const device = { fd, name, mac, mtuBytes, segment: raised?.domain as Domain, host: true };
 	return openPort(datapath, device, segmentCarrier(segment));
 }

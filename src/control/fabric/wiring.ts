@@ -7,6 +7,7 @@ import type { Rtnetlink } from "../../netlink/rtnetlink.js";
 import { VlaneError } from "../errors.js";
 import { type Log, messageOf } from "../log.js";
 import { openEndpointTap } from "../namespace/endpointtap.js";
+import type { Inside } from "../namespace/interface.js";
 import type { EndpointRecord } from "../types.js";
 import { withUndo } from "../undo.js";
 import type { Heritage } from "./heritage.js";
@@ -18,6 +19,8 @@ import { findParent, Uplinks } from "./uplinks.js";
 export interface WiringHooks {
 	/** An endpoint that was cut off reaches the wire (again): it may have to say where it is. */
 	onReconnect: (endpoint: EndpointRecord) => void;
+	/** The interface of an endpoint that is not new is being opened, and the thread is in its namespace. */
+	onVisit: (endpoint: EndpointRecord, visit: Inside) => void;
 	/** A record on disk has been corrected to what the parent has now. */
 	onCorrect: (endpoint: EndpointRecord) => Promise<void>;
 }
@@ -151,7 +154,8 @@ export class Wiring {
 		if (isNew) Object.assign(endpoint, { mac, mtuBytes });
 		else await this.correct(endpoint, { mac, mtuBytes });
 		const { owner, heritage } = this;
-		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner, heritage });
+		const inside = (visit: Inside) => isNew || this.hooks.onVisit(endpoint, visit);
+		const tap = openEndpointTap(this.netlink, endpoint, { isNew, persistent, sharesMac, owner, heritage, inside });
 		const { fd, repaired } = tap;
 		attached.waits = tap.waits;
 		const device: Device = {

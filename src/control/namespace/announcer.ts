@@ -13,8 +13,20 @@ export interface Advertising {
 	intervalMs: number;
 }
 
+/**
+ * After a start, all endpoints announce themselves at the same times. To send so many at once would keep everything
+ * else waiting, and be a burst on the wire: so many are sent in so long a time.
+ */
+const SLICE_MS = 10;
+const SENT_IN_SLICE_MAX = 10;
+
 export class Announcer {
 	readonly #timers = new Map<string, NodeJS.Timeout>();
+	/** By id; sent in the next slices. */
+	readonly #waiting = new Map<string, EndpointRecord>();
+	/** Set for the time of a slice. */
+	#slice: NodeJS.Timeout | undefined;
+	#sentInSlice = 0;
 
 	/** @param locate where an endpoint's interface is; its namespace's descriptor is the caller's to close */
 	constructor(
@@ -26,7 +38,8 @@ export class Announcer {
 	announce(endpoint: EndpointRecord, advertising: Advertising): void {
 		this.cancel(endpoint.id);
 		if (advertising.count <= 0) return;
-		this.#send(endpoint);
+		this.#waiting.set(endpoint.id, endpoint);
+		this.#sendWaiting();
 		const { count, intervalMs } = advertising;
 		const again = () => this.announce(endpoint, { count: count - 1, intervalMs });
 		// A daemon that is told to end does not wait for them.
@@ -37,6 +50,21 @@ export class Announcer {
 	cancel(endpointId: string): void {
 		clearTimeout(this.#timers.get(endpointId));
 		this.#timers.delete(endpointId);
+		this.#waiting.delete(endpointId);
+	}
+
+	#sendWaiting(): void {
+		for (const [id, endpoint] of this.#waiting) {
+			if (this.#sentInSlice >= SENT_IN_SLICE_MAX) return;
+			this.#waiting.delete(id);
+			this.#sentInSlice++;
+			this.#send(endpoint);
+			this.#slice ??= setTimeout(() => {
+				this.#slice = undefined;
+				this.#sentInSlice = 0;
+				this.#sendWaiting();
+			}, SLICE_MS).unref();
+		}
 	}
 
 	/** An interface that is down or gone has nobody to tell. */

@@ -3,7 +3,14 @@ import { IN6_ADDR_GEN_MODE_RANDOM } from "../../netlink/link.js";
 import type { Rtnetlink } from "../../netlink/rtnetlink.js";
 import type { Heritage } from "../fabric/heritage.js";
 import type { EndpointRecord } from "../types.js";
-import { addressesOf, type OpenedInterface, openEndpointInterface } from "./interface.js";
+import {
+	addressesOf,
+	adjustDevice,
+	closeOnError,
+	type Inside,
+	type OpenedInterface,
+	openEndpointInterface,
+} from "./interface.js";
 import { createSandboxInterface, isSandbox, openSandboxInterface } from "./sandbox.js";
 import { targetPath } from "./target.js";
 
@@ -23,24 +30,31 @@ export interface EndpointTapOptions {
 	owner: string;
 	/** Where to look before it is opened. */
 	heritage: Heritage;
+	/** See `openEndpointInterface`; not called where that is not what opens it. */
+	inside: (visit: Inside) => void;
 }
 
 /** Opens the TAP of an endpoint. @throws SysError, VlaneError; nothing is left behind then */
 export function openEndpointTap(
 	netlink: Rtnetlink,
 	endpoint: EndpointRecord,
-	{ isNew, persistent, sharesMac, owner, heritage }: EndpointTapOptions,
+	{ isNew, persistent, sharesMac, owner, heritage, inside }: EndpointTapOptions,
 ): EndpointTap {
 	const inherited = heritage.take(`endpoint ${endpoint.id}`);
-	if (inherited) return { fd: inherited.fd, repaired: [], waits: inherited.waits ?? false };
+	// A device that was there already has missed what happened meanwhile.
+	const adjusted = (fd: number): number => {
+		closeOnError(fd, () => adjustDevice(fd, endpoint));
+		return fd;
+	};
+	if (inherited) return { fd: adjusted(inherited.fd), repaired: [], waits: inherited.waits ?? false };
 	const hasIpv6 = addressesOf(endpoint).some((cidr) => cidr.includes(":"));
 	const addressMode = sharesMac && hasIpv6 ? IN6_ADDR_GEN_MODE_RANDOM : undefined;
 	if (!isSandbox(endpoint.target)) {
 		const spec = { ...endpoint, addressMode, persist: persistent };
-		return { ...openEndpointInterface(targetPath(endpoint.target), spec), waits: false };
+		return { ...openEndpointInterface(targetPath(endpoint.target), spec, inside), waits: false };
 	}
 	const { fd, isMoved } = isNew
 		? createSandboxInterface(netlink, endpoint, owner)
 		: openSandboxInterface(netlink, endpoint, addressMode);
-	return { fd, repaired: [], waits: addressMode !== undefined && !isMoved };
+	return { fd: adjusted(fd), repaired: [], waits: addressMode !== undefined && !isMoved };
 }

@@ -2,6 +2,8 @@
  * Routes of a namespace with several endpoints: which of them has the default route, and which addresses it can not
  * have beside the others.
  */
+
+import type { Rtnetlink } from "../../netlink/rtnetlink.js";
 import { contains, mustParseCidr, parseCidr } from "../address/cidr.js";
 import { VlaneError } from "../errors.js";
 import type { EndpointRecord } from "../types.js";
@@ -26,27 +28,30 @@ const FAMILIES = [
  * @throws SysError
  */
 export function settleGateways(netnsPath: string, exits: Exit[]): void {
+	withNetns(netnsPath, (netlink) => settleGatewaysHere(netlink, exits));
+}
+
+/** As `settleGateways`, with a socket of the namespace. */
+export function settleGatewaysHere(netlink: Rtnetlink, exits: Exit[]): void {
 	const ranked = exits.toSorted(
 		(a, b) => (b.gwPriority ?? 0) - (a.gwPriority ?? 0) || (a.networkName < b.networkName ? -1 : 1),
 	);
-	withNetns(netnsPath, (netlink) => {
-		const indexOf = new Map(exits.map(({ ifname }) => [ifname, netlink.link(ifname)?.index]));
-		const indexes = [...indexOf.values()];
-		for (const [family, key] of FAMILIES) {
-			const best = ranked.find((exit) => exit[key] !== undefined && indexOf.get(exit.ifname) !== undefined);
-			const present = netlink.routes(family).filter(({ destination }) => destination === "default");
-			const isForeign = present.some(({ index }) => !indexes.includes(index));
-			const ours = present.filter(({ index, gateway }) =>
-				exits.some((exit) => exit[key] === gateway && indexOf.get(exit.ifname) === index),
-			);
-			const isWanted = ({ index, gateway }: { index: number; gateway?: string }) =>
-				!isForeign && best?.[key] === gateway && indexOf.get(best?.ifname ?? "") === index;
-			for (const route of ours) if (!isWanted(route)) netlink.deleteRoute(route);
-			if (best === undefined || isForeign || ours.some(isWanted)) continue;
-			const index = indexOf.get(best.ifname) as number;
-			netlink.addRoute({ destination: "default", gateway: best[key], index });
-		}
-	});
+	const indexOf = new Map(exits.map(({ ifname }) => [ifname, netlink.link(ifname)?.index]));
+	const indexes = [...indexOf.values()];
+	for (const [family, key] of FAMILIES) {
+		const best = ranked.find((exit) => exit[key] !== undefined && indexOf.get(exit.ifname) !== undefined);
+		const present = netlink.routes(family).filter(({ destination }) => destination === "default");
+		const isForeign = present.some(({ index }) => !indexes.includes(index));
+		const ours = present.filter(({ index, gateway }) =>
+			exits.some((exit) => exit[key] === gateway && indexOf.get(exit.ifname) === index),
+		);
+		const isWanted = ({ index, gateway }: { index: number; gateway?: string }) =>
+			!isForeign && best?.[key] === gateway && indexOf.get(best?.ifname ?? "") === index;
+		for (const route of ours) if (!isWanted(route)) netlink.deleteRoute(route);
+		if (best === undefined || isForeign || ours.some(isWanted)) continue;
+		const index = indexOf.get(best.ifname) as number;
+		netlink.addRoute({ destination: "default", gateway: best[key], index });
+	}
 }
 
 /**

@@ -4,11 +4,12 @@
  * New devices are opened non-persistent: until their records are on disk, a crash of the daemon takes them with it.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import type { Link } from "../../netlink/link.js";
 import { Rtnetlink } from "../../netlink/rtnetlink.js";
 import { isErrno, SysError } from "../../sys/errno.js";
 import { close } from "../../sys/libc.js";
 import { inNetns, netnsId, openNetns } from "../../sys/netns.js";
-import { destroyTap, locateTap, openTap, setCarrier, setPersistent } from "../../tap/tap.js";
+import { destroyTap, locateTap, openTap, openTapHere, setCarrier, setPersistent } from "../../tap/tap.js";
 import { VlaneError } from "../errors.js";
 import { sysctlFile } from "../request/endpointopts.js";
 import type { RouteRecord } from "../types.js";
@@ -66,19 +67,41 @@ export interface OpenedInterface {
 	repaired: string[];
 }
 
+/** A namespace that the thread is in for the time of a call. */
+export interface Inside {
+	netlink: Rtnetlink;
+	netnsId: string;
+}
+
 /**
  * Opens an endpoint's TAP in its namespace. One that is there already (left by an earlier daemon) is taken over with
  * its addresses; a new one gets them and is set up. Default routes are not its business, see gateways.ts.
+ * @param inside what else there is to do in the namespace once it is open; it does not throw
  * @throws SysError; nothing is left behind then
  */
-export function openEndpointInterface(netnsPath: string, spec: InterfaceSpec): OpenedInterface {
+export function openEndpointInterface(
+	netnsPath: string,
+	spec: InterfaceSpec,
+	inside: (visit: Inside) => void,
+): OpenedInterface {
 	const netnsFd = openNetns(netnsPath);
 	try {
-		const { fd, created, ifindex } = openTap({ name: spec.ifname, netnsFd, persist: spec.persist });
-		const enter = <T>(body: (netlink: Rtnetlink) => T): T => inNetns(netnsFd, () => withRtnetlink(body));
-		if (!created) return { fd, repaired: enter((netlink) => repairOrNot(netlink, spec)) };
-		destroyOnError(fd, () => enter((netlink) => configure(netlink, ifindex, spec)));
-		return { fd, repaired: spec.persist ? [`interface ${spec.ifname} made again`] : [] };
+		// To go there and back costs more than most of what is done there: everything in one visit.
+		return inNetns(netnsFd, () =>
+			withRtnetlink((netlink) => {
+				const { fd, found, ifindex } = openTapHere(netlink, { name: spec.ifname, persist: spec.persist });
+				let repaired: string[] = [];
+				if (found) {
+					closeOnError(fd, () => adjust(netlink, found, spec));
+					repaired = repairOrNot(netlink, found, spec);
+				} else {
+					destroyOnError(fd, () => configure(netlink, ifindex, spec));
+					if (spec.persist) repaired = [`interface ${spec.ifname} made again`];
+				}
+				inside({ netlink, netnsId: netnsId(netnsFd) });
+				return { fd, repaired };
+			}),
+		);
 	} finally {
 		close(netnsFd);
 	}
@@ -88,8 +111,7 @@ export function openEndpointInterface(netnsPath: string, spec: InterfaceSpec): O
 type InterfaceAddresses = Pick<InterfaceSpec, "ipv4" | "ipv6" | "furtherAddresses" | "routes">;
 
 /** Gives a link its missing addresses. One that is down keeps no IPv6 addresses: that is not for us to undo. */
-function repair(netlink: Rtnetlink, name: string, spec: InterfaceAddresses): string[] {
-	const link = netlink.link(name);
+function repair(netlink: Rtnetlink, link: Link | undefined, spec: InterfaceAddresses): string[] {
 	if (!link?.up) return [];
 	const present = new Set(netlink.addresses(link.index).map(({ cidr }) => cidr));
 	const missing = addressesOf(spec).filter((cidr) => !present.has(cidr));
@@ -99,9 +121,9 @@ function repair(netlink: Rtnetlink, name: string, spec: InterfaceAddresses): str
 }
 
 /** As `repair`; what can not be given back is no reason to leave the interface without its switch. */
-function repairOrNot(netlink: Rtnetlink, spec: InterfaceSpec): string[] {
+function repairOrNot(netlink: Rtnetlink, link: Link, spec: InterfaceSpec): string[] {
 	try {
-		return repair(netlink, spec.ifname, spec);
+		return repair(netlink, link, spec);
 	} catch (error) {
 		if (!(error instanceof SysError)) throw error;
 		return [];
@@ -118,7 +140,7 @@ export function repairInterface(fd: number, spec: InterfaceAddresses & { netnsId
 	if (!place) return [];
 	try {
 		if (netnsId(place.netnsFd) !== spec.netnsId) return [];
-		return inNetns(place.netnsFd, () => withRtnetlink((netlink) => repair(netlink, place.name, spec)));
+		return inNetns(place.netnsFd, () => withRtnetlink((netlink) => repair(netlink, netlink.link(place.name), spec)));
 	} finally {
 		close(place.netnsFd);
 	}
@@ -210,11 +232,12 @@ export type HostInterfaceSpec = Pick<InterfaceSpec, "ifname" | "mac" | "mtuBytes
  * @throws SysError; nothing is left behind then
  */
 export function openHostInterface(netlink: Rtnetlink, spec: HostInterfaceSpec): number {
-	const { fd, ifindex, created } = openTap({ name: spec.ifname, persist: spec.persist });
+	const { fd, ifindex, created, found } = openTap({ name: spec.ifname, persist: spec.persist });
 	destroyOnError(fd, () => {
 		if (created) setIpv6(spec.ifname, false);
 		// Also for one that was there: its parent may have been replaced by one with another address.
-		netlink.setLink(ifindex, { mac: spec.mac, mtuBytes: spec.mtuBytes });
+		if (found) adjust(netlink, found, spec);
+		else netlink.setLink(ifindex, { mac: spec.mac, mtuBytes: spec.mtuBytes });
 		if (created) netlink.setLink(ifindex, { up: true });
 	});
 	return fd;
@@ -235,14 +258,19 @@ export function adjustDevice(fd: number, wanted: Partial<Pick<InterfaceSpec, "ma
 		inNetns(place.netnsFd, () =>
 			withRtnetlink((netlink) => {
 				const link = netlink.link(place.name);
-				const { mac = link?.mac, mtuBytes = link?.mtuBytes } = wanted;
-				if (link && mac !== link.mac) netlink.setLink(link.index, { mac });
-				if (link && mtuBytes !== link.mtuBytes) netlink.setLink(link.index, { mtuBytes });
+				if (link) adjust(netlink, link, wanted);
 			}),
 		);
 	} finally {
 		close(place.netnsFd);
 	}
+}
+
+/** Gives a link the address and MTU that it should have. @throws SysError */
+function adjust(netlink: Rtnetlink, link: Link, wanted: Partial<Pick<InterfaceSpec, "mac" | "mtuBytes">>): void {
+	const { mac = link.mac, mtuBytes = link.mtuBytes } = wanted;
+	if (mac !== link.mac) netlink.setLink(link.index, { mac });
+	if (mtuBytes !== link.mtuBytes) netlink.setLink(link.index, { mtuBytes });
 }
 
 /** Passes the carrier of the wire on to a device; nothing to do for one that is gone. */
@@ -280,6 +308,16 @@ export function destroyOnError(fd: number, body: () => void): void {
 		body();
 	} catch (error) {
 		destroyTap(fd);
+		throw error;
+	}
+}
+
+/** As `destroyOnError`, for a device that is to stay. */
+export function closeOnError(fd: number, body: () => void): void {
+	try {
+		body();
+	} catch (error) {
+		close(fd);
 		throw error;
 	}
 }

@@ -26,12 +26,19 @@ export class NetnsWatches {
 		if (this.#stops.has(netnsId)) return;
 		const fd = openNetns(path);
 		try {
-			if (identityOf(fd) !== netnsId) return;
-			const stop = inNetns(fd, () => watchChanges(this.poller, () => this.onChange(netnsId)));
-			this.#stops.set(netnsId, stop);
+			if (identityOf(fd) === netnsId) inNetns(fd, () => this.watchHere(netnsId));
 		} finally {
 			close(fd);
 		}
+	}
+
+	/** As `watch`, for a thread that is in the namespace. */
+	watchHere(netnsId: string): void {
+		if (this.#stops.has(netnsId)) return;
+		this.#stops.set(
+			netnsId,
+			watchChanges(this.poller, () => this.onChange(netnsId)),
+		);
 	}
 
 	unwatch(netnsId: string): void {
