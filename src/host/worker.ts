@@ -21,11 +21,12 @@ import type { PortSpec } from "./types.js";
 
 const CONTROL_FILE = 0;
 
-class Loop {
+/** The thread's work. Tests give it a kernel of their own (test/model/kernel.ts). */
+export class Loop {
 	readonly #engine: Engine;
 	readonly #tables: Tables;
 	readonly #ring: Ring;
-	readonly #setup: WorkerSetup;
+	readonly #setup: Omit<WorkerSetup, "module" | "memory" | "mode">;
 	/** Descriptors of the ports, by port number. */
 	readonly #fds = new Map<number, number>();
 	/** Ports on their way out, with the request that waits for it. */
@@ -33,16 +34,12 @@ class Loop {
 	readonly #failed = new Set<number>();
 	#held: boolean;
 
-	constructor(setup: WorkerSetup) {
+	constructor(setup: Omit<WorkerSetup, "module" | "memory" | "mode">, engine: Engine, ring: Ring) {
 		this.#setup = setup;
 		this.#held = setup.held;
-		this.#engine = new Engine(setup.module, setup.memory, DAEMON_LIMITS);
-		this.#tables = new Tables(this.#engine.core, setup.coalesce ? coalescible() : 0);
-		// A kernel may allow io_uring to administrators only (kernel.io_uring_disabled=1).
-		rest(["CAP_SYS_ADMIN"]);
-		this.#ring = openRing(this.#engine, setup.mode);
-		// What reads frames gets descriptors that others have opened, and needs no capability.
-		renounce();
+		this.#engine = engine;
+		this.#ring = ring;
+		this.#tables = new Tables(engine.core, setup.coalesce ? coalescible() : 0);
 		this.#ring.setFile(CONTROL_FILE, setup.eventFd);
 		this.#engine.core.controlArm();
 		if (setup.revive) this.#revive(setup.revive);
@@ -56,22 +53,36 @@ class Loop {
 
 	/** Until the main thread says stop. */
 	run(): void {
-		const { core } = this.#engine;
-		const ring = this.#ring;
-		for (;;) {
-			this.#engine.stampCapture();
-			const todo = core.pump();
-			if (todo & abi.PUMP_CONTROL) {
-				const stop = Atomics.load(this.#setup.stop, 0);
-				if (stop) return this.#shutDown(stop === SUSPEND);
-				this.#readMessages();
+		while (this.turn());
+	}
+
+	/** One batch; false: the main thread has said stop, and the ring is closed. */
+	turn(): boolean {
+		this.#engine.stampCapture();
+		const todo = this.#engine.core.pump();
+		if (todo & abi.PUMP_CONTROL) {
+			const stop = Atomics.load(this.#setup.stop, 0);
+			if (stop) {
+				this.#shutDown(stop === SUSPEND);
+				return false;
 			}
-			if (todo & abi.PUMP_ATTENTION || this.#closing.size > 0) this.#attend();
-			// Whatever was done just now may have left requests behind: they are submitted by the next batch, without waiting
-			// before it.
-			const isIdle = todo & abi.PUMP_WAIT && !(todo & (abi.PUMP_CONTROL | abi.PUMP_ATTENTION));
-			ring.enter(todo & 0xffff, isIdle ? 1 : 0);
+			this.#readMessages();
 		}
+		if (todo & abi.PUMP_ATTENTION || this.#closing.size > 0) this.#attend();
+		// Whatever was done just now may have left requests behind: they are submitted by the next batch, without waiting
+		// before it.
+		const isIdle = (todo & (abi.PUMP_WAIT | abi.PUMP_CONTROL | abi.PUMP_ATTENTION)) === abi.PUMP_WAIT;
+		this.#submit(todo, isIdle);
+		return true;
+	}
+
+	/**
+	 * Nobody waits while requests of a port on its way out may stand in the submission queue: only what the kernel has
+	 * taken can be cancelled.
+	 */
+	#submit(todo: number, mayWait: boolean): void {
+		const count = todo & 0xffff;
+		this.#ring.enter(count, mayWait && (count === 0 || this.#closing.size === 0) ? 1 : 0);
 	}
 
 	#readMessages(): void {
@@ -102,7 +113,7 @@ class Loop {
 		while (this.#closing.size > 0) {
 			const todo = core.pump();
 			for (const port of this.#closing.keys()) this.#finishRemoval(port, keepFds);
-			if (this.#closing.size > 0) this.#ring.enter(todo & 0xffff, todo & abi.PUMP_WAIT ? 1 : 0);
+			if (this.#closing.size > 0) this.#submit(todo, (todo & abi.PUMP_WAIT) !== 0);
 		}
 		this.#ring.close();
 	}
@@ -167,18 +178,21 @@ class Loop {
 		for (const port of this.#fds.keys()) if (!this.#closing.has(port)) this.#engine.core.portStart(port);
 	}
 
+	/** `#finishRemoval` does the rest, after this batch or a later one. */
 	#removePort(port: number, id: number): undefined {
 		if (!this.#fds.has(port) || this.#closing.has(port)) throw new Error(`no port ${port}`);
 		this.#engine.core.portClose(port);
-		this.#ring.cancel(port);
 		this.#closing.set(port, id);
 	}
 
 	/** The descriptor is closed only when neither the kernel nor a queue of ours knows the port any more. */
 	#finishRemoval(port: number, keepFd = false): boolean {
 		const { core } = this.#engine;
-		if (this.#engine.portInflight(port) > 0 || core.rxPending() > 0 || core.txPending() > 0) return false;
-		if (!core.portFree(port)) return false;
+		if (this.#engine.portInflight(port) > 0) {
+			this.#ring.cancel(port);
+			return false;
+		}
+		if (core.rxPending() > 0 || core.txPending() > 0 || !core.portFree(port)) return false;
 		this.#ring.setFile(port, -1);
 		if (!keepFd) close(this.#fds.get(port)!);
 		this.#fds.delete(port);
@@ -188,4 +202,14 @@ class Loop {
 	}
 }
 
-if (parentPort) new Loop(workerData as WorkerSetup).run();
+function start(setup: WorkerSetup): Loop {
+	const engine = new Engine(setup.module, setup.memory, DAEMON_LIMITS);
+	// A kernel may allow io_uring to administrators only (kernel.io_uring_disabled=1).
+	rest(["CAP_SYS_ADMIN"]);
+	const ring = openRing(engine, setup.mode);
+	// What reads frames gets descriptors that others have opened, and needs no capability.
+	renounce();
+	return new Loop(setup, engine, ring);
+}
+
+if (parentPort) start(workerData as WorkerSetup).run();

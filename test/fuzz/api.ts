@@ -197,7 +197,11 @@ export async function fuzzApi(requests: number, seed = Date.now()): Promise<ApiR
 				});
 				response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
 			});
-			outgoing.on("error", (error) => reject(new Error(`${method} ${path} ${body}: ${error.message}`)));
+			outgoing.on("error", (error) => {
+				// The daemon may close an idle connection at the moment in which it is used again.
+				if (outgoing.reusedSocket) resolve(send({ socket, method, path, body }));
+				else reject(new Error(`${method} ${path} ${body}: ${error.message}`));
+			});
 			outgoing.end(body);
 		});
 	const get = async (path: string): Promise<string> =>
