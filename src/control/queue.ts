@@ -4,6 +4,12 @@
 export class Queue {
 	#tail: Promise<unknown> = Promise.resolve();
 	#closed: Error | undefined;
+	readonly #onDone: () => void;
+
+	/** @param onDone called after each task, whether it has failed or not */
+	constructor(onDone: () => void = () => undefined) {
+		this.#onDone = onDone;
+	}
 
 	/** Runs `task` after everything that was queued before it; settles as `task` does. */
 	run<T>(task: () => T | Promise<T>): Promise<T> {
@@ -11,7 +17,7 @@ export class Queue {
 			if (this.#closed) throw this.#closed;
 			return task();
 		});
-		this.#tail = result.catch(() => undefined);
+		this.#tail = result.catch(() => undefined).then(this.#onDone);
 		return result;
 	}
 

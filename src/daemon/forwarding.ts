@@ -24,6 +24,7 @@ import type { LiveMover } from "../lib/movers.js";
 import { Switch } from "../lib/switch.js";
 import { watchLinks } from "../netlink/events.js";
 import { Rtnetlink } from "../netlink/rtnetlink.js";
+import { releaseMemorySoon } from "../sys/memory.js";
 import { FdPoller } from "../sys/poller.js";
 import { Background } from "./background.js";
 import type { GroupSettings } from "./group.js";
@@ -83,7 +84,7 @@ export async function startForwarding(
 		onPortError: (port, errnoName) => void background.run(() => reconciler.port(port, errnoName)),
 	});
 
-	const queue = new Queue();
+	const queue = new Queue(releaseMemorySoon);
 	const lifetimes = new Lifetimes(poller, (target) => void background.run(() => containers.ended(target)));
 	closers.push(() => lifetimes.close());
 	const watches = new NetnsWatches(poller, (netnsId) => void background.run(() => reconciler.namespace(netnsId)));

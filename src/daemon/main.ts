@@ -4,7 +4,7 @@ import { RESTING_CAPABILITIES } from "../control/capabilities.js";
 import { VlaneError } from "../control/errors.js";
 import { LOG_LEVELS, type LogLevel, messageOf } from "../control/log.js";
 import { LiveMover } from "../lib/movers.js";
-import { releaseMemory } from "../sys/memory.js";
+import { releaseMemorySoon } from "../sys/memory.js";
 import { beWatched, notify } from "../sys/notify.js";
 import { rest } from "../sys/privileges.js";
 import type { Closers, Forwarding } from "./forwarding.js";
@@ -14,9 +14,6 @@ import { createLog } from "./log.js";
 import type { DaemonOptions } from "./options.js";
 import { checkCapabilities, checkTun, prepareSocket } from "./preflight.js";
 import { leaveWithSupervisor, succeedRunning, succeedStored } from "./succession.js";
-
-/** After the start: by then, what it needed for a while is free. */
-const RELEASE_MS = 1000;
 
 /**
  * Runs the daemon in this process until SIGTERM or SIGINT. Containers and their interfaces are left as they are then.
@@ -77,7 +74,7 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		log.info("serving", { pid: process.pid, datapath: ring, workers, state: stateDir });
 		// At every log level: whoever starts the daemon waits for this line.
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
-		setTimeout(releaseMemory, RELEASE_MS).unref();
+		releaseMemorySoon();
 		notify(["READY=1", `MAINPID=${process.pid}`]);
 		closers.push(beWatched(), hearSuccessors(forwarding, stateDir, stopped.stop));
 		const reason = await stopped.promise;

@@ -3,6 +3,7 @@
  * confined to what it uses.
  */
 import { DAEMON_CAPABILITIES } from "../control/capabilities.js";
+import { SPARING_ARGV } from "../sys/memory.js";
 
 /** Name of the unit. */
 export const UNIT = "vlane.service";
@@ -60,7 +61,9 @@ OOMScoreAdjust=-500`;
 /** The unit file's text (systemd.unit(5), systemd.service(5)). */
 export function unitText({ node, command, pluginDir, socketGroup }: UnitSpec): string {
 	const group = socketGroup === undefined ? [] : ["--socket-group", socketGroup];
-	const daemon = [node, command, "daemon", "--docker-plugin-dir", pluginDir, ...group].map(quote).join(" ");
+	const daemon = [node, ...SPARING_ARGV, command, "daemon", "--docker-plugin-dir", pluginDir, ...group]
+		.map(quote)
+		.join(" ");
 	// A successor that ExecReload starts has to know where systemd listens, too: exec.
 	return `[Unit]
 Description=vlane, macvlan and 802.1Q networks for Docker

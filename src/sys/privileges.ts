@@ -63,9 +63,10 @@ export function missingCapabilities(names: readonly Capability[]): Capability[] 
  * Executes this process anew with the capabilities `kept` and no others, now and for ever (PR_SET_NO_NEW_PRIVS); same
  * pid, arguments, environment and descriptors. Returns when there is nothing to take away: in the new process, or when
  * whoever started this one has been careful.
+ * @param execArgv options for Node in the new process
  * @throws SysError when the process can not be executed
  */
-export function shed(kept: readonly Capability[]): void {
+export function shed(kept: readonly Capability[], execArgv: readonly string[]): void {
 	const { permitted } = ownSets();
 	const keep = permitted & maskOf(kept);
 	const mayGain = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, "PR_GET_NO_NEW_PRIVS") === 0;
@@ -81,7 +82,7 @@ export function shed(kept: readonly Capability[]): void {
 	for (let fd = 0; fd < 3 + passedFds(); fd++) fcntl(fd, F_SETFD, 0);
 	signal(system.signals.SIGPIPE, SIG_DFL);
 	signal(system.signals.SIGXFSZ, SIG_DFL);
-	execvp(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1)]);
+	execvp(process.execPath, [process.argv0, ...execArgv, ...process.argv.slice(1)]);
 }
 
 /** Takes all but `keep` out of the bounding set, where that is allowed: without, PR_SET_NO_NEW_PRIVS has to do. */

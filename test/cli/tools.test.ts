@@ -101,7 +101,10 @@ Tools("docker install writes a unit, and docker status says what is missing", as
 	const shown = await vlane(["docker", "install", "--dry-run", "--unit-dir", directory]);
 	assert.equal([shown.status, shown.stderr], [0, ""]);
 	assert.ok(shown.stdout.startsWith(`# ${unit}\n[Unit]\n`), shown.stdout);
-	assert.ok(shown.stdout.includes(`ExecStart=${process.execPath} ${realpathSync(VLANE)} daemon`), shown.stdout);
+	assert.ok(
+		shown.stdout.includes(`ExecStart=${process.execPath} --max-semi-space-size=1 ${realpathSync(VLANE)} daemon`),
+		shown.stdout,
+	);
 	const next = "nothing was started; do so with: systemctl daemon-reload && systemctl enable --now vlane.service\n";
 	for (const [before, said] of [
 		[undefined, "wrote "],

@@ -55,6 +55,11 @@ testOrSkip(privileges, "no thread has more than the five capabilities, nor can g
 	}
 });
 
+testOrSkip(privileges, "what is executed anew holds little memory for young objects", need, () => {
+	const argv = readFileSync(`/proc/${vlane.pid}/cmdline`, "utf8").split("\0");
+	assert.is(argv.filter((word) => word === "--max-semi-space-size=1").length, 1, argv.join(" "));
+});
+
 testOrSkip(privileges, "administration is in effect in no thread that works", need, () => {
 	const main = threads(vlane.pid).find(({ tid }) => tid === `${vlane.pid}`)!;
 	assert.is(setOf(main, "CapEff"), NET_ADMIN | NET_RAW);

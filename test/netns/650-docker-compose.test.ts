@@ -61,7 +61,10 @@ testOrSkip(compose, "docker install writes the unit once, and starts nothing", N
 	const unit = readFileSync(join(directory, "vlane.service"), "utf8");
 	assert.is(dry.stdout.slice(dry.stdout.indexOf("\n") + 1), unit);
 	assert.match(unit, /^Before=docker\.service$/m);
-	assert.match(unit, /^ExecStart=\S*node\S* \S+\/bin\/vlane\.js daemon --docker-plugin-dir \/run\/docker\/plugins$/m);
+	assert.match(
+		unit,
+		/^ExecStart=\S*node\S* --\S+ \S+\/bin\/vlane\.js daemon --docker-plugin-dir \/run\/docker\/plugins$/m,
+	);
 	assert.match(install().stdout, /is as it should be\n/);
 	const refused = site.vlane.vlane("docker", "install", "--unit-dir", `${directory}/none`);
 	assert.is(refused.status, 1);

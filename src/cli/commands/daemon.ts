@@ -6,7 +6,7 @@ import { DAEMON_CAPABILITIES } from "../../control/capabilities.js";
 import { LOG_LEVELS } from "../../control/log.js";
 import { joinGroup } from "../../daemon/socketgroup.js";
 import { WORKERS_MAX } from "../../host/types.js";
-import { allocateSparingly } from "../../sys/memory.js";
+import { allocateSparingly, SPARING_ARGV } from "../../sys/memory.js";
 import { shed } from "../../sys/privileges.js";
 import { Client } from "../client.js";
 import { CliError, UsageError } from "../errors.js";
@@ -34,7 +34,7 @@ export async function run({ flags }: Invocation): Promise<number> {
 	const group = flags.string("socket-group");
 	const socketGid = group === undefined ? undefined : joinGroup(group);
 	// Before the rest is loaded: it may execute this process anew.
-	shed(DAEMON_CAPABILITIES);
+	shed(DAEMON_CAPABILITIES, [...SPARING_ARGV, ...process.execArgv]);
 	allocateSparingly();
 	const { runDaemon } = await import("../../daemon/main.js");
 	await runDaemon({
