@@ -17,6 +17,8 @@ import { eventually } from "../support/site.js";
 
 const NEED = { root: true, tun: true, tools: ["ip", "ping"] };
 const TRANSFER_BYTES = 256 << 20;
+/** Of each of three flows at once, with a flood beside them. */
+const SHARED_BYTES = 16 << 20;
 const ENDPOINT = fileURLToPath(new URL("../../src/host/datapath.js", import.meta.url));
 
 const tests = suite("datapath");
@@ -128,6 +130,36 @@ for (const mode of ["io_uring", "poll"] as RingKind[]) {
 		await datapath.removePort(one.port);
 		await datapath.removePort(two.port);
 		await datapath.removeSegment(segment);
+		await datapath.close();
+	});
+
+	testOrSkip(tests, `${mode}: ports come and go under load, and not a byte of the others is wrong`, NEED, async () => {
+		const datapath = await startDatapath({ mode });
+		const segment = await datapath.addSegment({ uplink: null, tags: [] });
+		const [one, two] = [await addStation(datapath, segment, 1), await addStation(datapath, segment, 2)];
+		const [three, four] = [await addStation(datapath, segment, 3), await addStation(datapath, segment, 4)];
+		// Broadcasts reach the guests, too: they go with frames under way to them.
+		const flood = three.ns.start(["ping", "-q", "-f", "-b", "10.9.0.255"]);
+		let isDone = false;
+		const flows = Promise.all([
+			transfer(one, two, SHARED_BYTES),
+			transfer(two, one, SHARED_BYTES),
+			transfer(three, four, SHARED_BYTES),
+		]).finally(() => {
+			isDone = true;
+		});
+		let guests = 0;
+		while (!isDone || guests < 5) {
+			const guest = await addStation(datapath, segment, 5);
+			const countOf = () => datapath.stats().find(({ port }) => port === guest.port)!.txFrames;
+			await eventually("the flood reaches the new port", () => countOf() > 2);
+			await datapath.removePort(guest.port);
+			guest.ns.close();
+			guests++;
+		}
+		for (const { sent, received } of await flows) assert.is(received, sent);
+		await flood.stop("SIGINT");
+		await eventually("no buffer is in use", () => datapath.counters.buffers().used === 0);
 		await datapath.close();
 	});
 
