@@ -25,7 +25,8 @@ const CAPABILITIES = DAEMON_CAPABILITIES.join(" ");
 /**
  * What the daemon can do without (systemd.exec(5), systemd.resource-control(5)). What is absent here is needed: code
  * made while it runs (V8), /proc of other processes, and directories in which namespaces have names, /tmp among them.
- * Mounts are followed, so that namespaces which get a name later are seen.
+ * Mounts are followed, so that namespaces which get a name later are seen. The daemon does work that others cause: at
+ * the same priority as senders without end it would get the less done the more they send (docs/reliability.md).
  */
 const LIMITS = `\
 StateDirectory=vlane
@@ -56,6 +57,7 @@ SystemCallFilter=~@keyring @setuid
 SystemCallErrorNumber=EPERM
 LimitNOFILE=1048576
 LimitMEMLOCK=infinity
+Nice=-10
 OOMScoreAdjust=-500`;
 
 /** The unit file's text (systemd.unit(5), systemd.service(5)). */

@@ -51,6 +51,8 @@ testOrSkip(tests, "it starts, and connects containers and namespaces that come l
 	systemd = await Systemd.boot({ "vlane.service": unitOf("--socket-group", "adm") });
 	systemd.must("systemctl", "start", "vlane");
 	assert.is(show("ActiveState"), "active");
+	const [, fields = ""] = /\) (.*)/.exec(systemd.must("cat", `/proc/${show("MainPID").trim()}/stat`)) ?? [];
+	assert.is(fields.split(" ")[16], "-10", "nice value of the daemon");
 	systemd.must("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "lan");
 	for (const name of ["eth0", "lan"]) systemd.must("ip", "link", "set", name, "up");
 	vlane("network", "create", "--subnet=10.9.0.0/24", "-o", "parent=eth0.50", "blue");
