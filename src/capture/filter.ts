@@ -43,6 +43,9 @@ const PROTOCOLS: Record<string, Test> = {
 	udp: ofProtocol(PROTOCOL.udp),
 };
 const WITH_PORTS = ["tcp", "udp", "sctp"];
+/** More than anybody types; each may be a call inside of another one. */
+const WORDS_MAX = 1000;
+
 /** Words that end a primitive. */
 const JOINTS = ["and", "&&", "or", "||", ")", ""];
 
@@ -65,6 +68,8 @@ class Parser {
 	}
 
 	parse(): Test {
+		const count = this.#words.length;
+		if (count > WORDS_MAX) throw new FilterError(`invalid filter: it has ${count} words; ${WORDS_MAX} are allowed`);
 		const test = this.#filter();
 		if (this.#next !== "") throw this.#fail(`"${this.#next}" can not stand there`);
 		return test;
@@ -85,7 +90,7 @@ class Parser {
 	}
 
 	#fail(problem: string): FilterError {
-		return new FilterError(`invalid filter "${this.text}": ${problem}`);
+		return new FilterError(`invalid filter "${this.text}": ${problem}`.replace(/\p{Cc}/gu, " "));
 	}
 
 	#filter(): Test {

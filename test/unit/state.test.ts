@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
@@ -119,6 +120,31 @@ state("an export is read again, on another host and from another release", async
 	assert.match(await refusal(importState(other, old, false)), /has 3 records; give --force to replace them/);
 	assert.is(await importState(other, old, true), 3);
 	assert.equal(await readLmdbStore(other), records());
+});
+
+state("a damaged export is refused in one line and changes nothing, or it is whole", async ({ stateDir }) => {
+	await fill(stateDir, records());
+	const text = await exportState(stateDir);
+	const other = join(stateDir, "other");
+	await importState(other, text, false);
+	const change = fc.record({
+		at: fc.nat({ max: text.length - 1 }),
+		by: fc.constantFrom("", "0", '"', "}", "null", "\\"),
+	});
+	const property = fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+		let damaged = text;
+		for (const { at, by } of changes) damaged = damaged.slice(0, at) + by + damaged.slice(at + 1);
+		const before = await readLmdbStore(other);
+		try {
+			await importState(other, damaged, true);
+			assert.equal(await checkState(other), []);
+		} catch (error) {
+			assert.instance(error, VlaneError);
+			assert.not((error as Error).message.includes("\n"), (error as Error).message);
+			assert.equal(await readLmdbStore(other), before);
+		}
+	});
+	await fc.assert(property, { numRuns: 60, includeErrorInReport: true });
 });
 
 state("an export is one moment's, also while the daemon writes", async ({ stateDir }) => {
