@@ -109,6 +109,14 @@ testOrSkip(tests, "a reload is a restart that nobody notices: another process, t
 	assert.is(changes(), before);
 });
 
+testOrSkip(tests, "restarted after a reload, its descriptors wait with systemd, too", need, () => {
+	const changes = () => vlane("exec", "one", "cat", "/sys/class/net/eth0/carrier_changes");
+	const before = changes();
+	systemd.must("systemctl", "restart", "vlane");
+	assert.match(ping(), "1 received");
+	assert.is(changes(), before);
+});
+
 testOrSkip(tests, "restarted, killed and stopped, it leaves containers alone", need, async () => {
 	systemd.must("systemctl", "restart", "vlane");
 	assert.match(ping(), "1 received");

@@ -1,12 +1,16 @@
 /** `vlane daemon`. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { DAEMON_CAPABILITIES } from "../../control/capabilities.js";
 import { LOG_LEVELS } from "../../control/log.js";
 import { joinGroup } from "../../daemon/socketgroup.js";
 import { WORKERS_MAX } from "../../host/types.js";
+import { isErrno } from "../../sys/errno.js";
+import { isReadable } from "../../sys/fdsocket.js";
+import { pidfdOpen } from "../../sys/libc.js";
 import { allocateSparingly, SPARING_ARGV } from "../../sys/memory.js";
+import { FdPoller } from "../../sys/poller.js";
 import { shed } from "../../sys/privileges.js";
 import { Client } from "../client.js";
 import { CliError, UsageError } from "../errors.js";
@@ -61,17 +65,47 @@ export async function run({ flags }: Invocation): Promise<number> {
 /** Starts this command line anew in a session of its own, and waits until it answers. @throws CliError when it ends */
 async function startDetached(socket: string): Promise<number> {
 	const argv = process.argv.slice(1).filter((word) => word !== "--detach" && word !== "-d");
-	const child = spawn(process.execPath, [...process.execArgv, ...argv], {
-		detached: true,
-		stdio: ["ignore", "inherit", "inherit"],
-	});
-	child.unref();
-	const client = new Client(`unix://${resolve(socket)}`);
-	for (;;) {
-		const info = await client.get<{ Pid: number }>("/info").catch(() => undefined);
-		if (info?.Pid === child.pid) return 0;
-		// What it has to say stands there already.
-		if (child.exitCode !== null || child.signalCode !== null) throw new CliError("the daemon has not started");
-		await delay(LOOK_MS);
+	const poller = new FdPoller();
+	try {
+		const pid = await spawnOrphan([process.execPath, ...process.execArgv, ...argv]);
+		const pidfd = pidfdOpen(pid);
+		const client = new Client(`unix://${resolve(socket)}`);
+		for (;;) {
+			const info = await client.get<{ Pid: number }>("/info").catch(() => undefined);
+			if (info?.Pid === pid) return 0;
+			// What it has to say stands there already.
+			if (await isReadable(poller, pidfd, LOOK_MS)) throw new CliError("the daemon has not started");
+		}
+	} catch (error) {
+		if (isErrno(error, "ESRCH")) throw new CliError("the daemon has not started");
+		throw error;
+	} finally {
+		poller.close();
 	}
+}
+
+/** Starts a command, says its process id, and ends. Descriptor 3 is for the command's output. */
+const FORK = `
+const child = require("node:child_process").spawn(process.argv[1], process.argv.slice(2), {
+	detached: true,
+	stdio: ["ignore", 3, "inherit"],
+});
+child.on("spawn", () => process.stdout.write(String(child.pid)));
+child.unref();
+`;
+
+/**
+ * Starts a command whose parent has ended by the time that this resolves with its process id. systemd is told how its
+ * own children end, and does not wait for others: a daemon that were still a child of ours when it becomes the main
+ * process of the service would be killed at its first restart, without a chance to leave its descriptors.
+ */
+async function spawnOrphan(command: readonly string[]): Promise<number> {
+	const fork = spawn(process.execPath, ["-e", FORK, ...command], { stdio: ["ignore", "pipe", "inherit", 1] });
+	let text = "";
+	fork.stdout?.setEncoding("latin1").on("data", (part) => {
+		text += part;
+	});
+	await once(fork, "close");
+	if (text === "") throw new CliError("the daemon has not started");
+	return Number(text);
 }
