@@ -76,7 +76,8 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		process.stderr.write(`vlane daemon ready on unix://${socket}\n`);
 		releaseMemorySoon();
 		notify(["READY=1", `MAINPID=${process.pid}`]);
-		closers.push(beWatched(), hearSuccessors(forwarding, stateDir, stopped.stop));
+		const look = () => forwarding.mover.datapath.answer();
+		closers.push(beWatched(look), hearSuccessors(forwarding, stateDir, stopped.stop));
 		const reason = await stopped.promise;
 		log.info("stopping, containers keep running", { reason });
 		if (reason === HANDED_OVER) return;

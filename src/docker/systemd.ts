@@ -20,6 +20,9 @@ export interface UnitSpec {
 	socketGroup?: string;
 }
 
+/** Without a sign of life for so long, of the control plane and of each forwarding thread, it is started again. */
+const WATCHDOG_SECONDS = 30;
+
 const CAPABILITIES = DAEMON_CAPABILITIES.join(" ");
 
 /**
@@ -79,6 +82,7 @@ ExecStart=${daemon}
 ExecReload=${daemon} --replace --detach
 FileDescriptorStoreMax=16384
 TimeoutStartSec=30
+WatchdogSec=${WATCHDOG_SECONDS}
 Restart=always
 RestartSec=1
 

@@ -37,6 +37,8 @@ export interface RunningDatapath extends Datapath {
 	readonly counters: CounterReader;
 	/** What captures are made of. Whoever reads it is its only reader. */
 	readonly capture: CaptureReader;
+	/** Resolves when the thread has looked at what the main thread wants: it goes on. */
+	answer(): Promise<void>;
 	/** Starts to read from ports; for those that were made with `held`. */
 	release(): Promise<void>;
 	/**
@@ -347,6 +349,10 @@ class WorkerDatapath implements RunningDatapath {
 
 	onPortError(listener: (port: number, errnoName: string) => void): void {
 		this.#listeners.push(listener);
+	}
+
+	async answer(): Promise<void> {
+		await this.#request({ op: "answer" });
 	}
 
 	async release(): Promise<void> {

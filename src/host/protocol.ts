@@ -37,6 +37,8 @@ export type Operation =
 	| { op: "removePort"; port: number }
 	| { op: "setMtu"; port: number; mtuBytes: number }
 	| { op: "release" }
+	/** Does nothing but answer. */
+	| { op: "answer" }
 	| { op: "addSegment"; spec: SegmentSpec }
 	| { op: "removeSegment"; segment: number }
 	| { op: "allowSource"; segment: number; network: number; mac: string }

@@ -161,6 +161,10 @@ export class Shards implements RunningDatapath {
 		await this.#workerOf(segment).datapath.disallowSource(this.localOf(segment), mac);
 	}
 
+	async answer(): Promise<void> {
+		await Promise.all(this.#workers.map(({ datapath }) => datapath.answer()));
+	}
+
 	async release(): Promise<void> {
 		await Promise.all(this.#workers.map(({ datapath }) => datapath.release()));
 	}

@@ -137,6 +137,8 @@ export class Loop {
 			case "release":
 				this.#release();
 				return 0;
+			case "answer":
+				return 0;
 			case "setMtu":
 				this.#engine.core.portSetMtu(request.port, request.mtuBytes);
 				return 0;

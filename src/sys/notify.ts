@@ -8,6 +8,8 @@ import { F_SETFD, FD_CLOEXEC, fcntl } from "./libc.js";
 /** First descriptor that a supervisor passes. */
 const LISTEN_FDS_START = 3;
 const NAME_BYTES_MAX = 255;
+/** How often a process says that it lives when nobody has told it how often: a third of what the unit allows. */
+const WATCHDOG_MS = 10_000;
 
 /** Whether somebody listens. */
 export function hasSupervisor(): boolean {
@@ -59,11 +61,28 @@ export function takePassedFds(): { name: string; fd: number }[] {
 	});
 }
 
-/** Says again and again that this process lives, as often as the supervisor wants; answers how to stop. */
-export function beWatched(): () => void {
-	const { WATCHDOG_USEC, WATCHDOG_PID = String(process.pid) } = process.env;
-	const intervalMs = Number(WATCHDOG_USEC) / 2000;
-	if (!(intervalMs > 0) || Number(WATCHDOG_PID) !== process.pid) return () => undefined;
-	const timer = setInterval(() => notify(["WATCHDOG=1"]), intervalMs).unref();
+/**
+ * Says again and again that this process lives, as often as the supervisor wants; answers how to stop. The successor of
+ * another process is not told how often that is.
+ * @param look resolves when everything that has to go on does; until it has, nothing is said
+ */
+export function beWatched(look: () => Promise<unknown>): () => void {
+	if (!hasSupervisor()) return () => undefined;
+	const { WATCHDOG_USEC, WATCHDOG_PID } = process.env;
+	const toldMs = Number(WATCHDOG_PID ?? process.pid) === process.pid ? Number(WATCHDOG_USEC) / 2000 : 0;
+	let isLooking = false;
+	const timer = setInterval(
+		async () => {
+			if (isLooking) return;
+			isLooking = true;
+			const isAlive = await look().then(
+				() => true,
+				() => false,
+			);
+			isLooking = false;
+			if (isAlive) notify(["WATCHDOG=1"]);
+		},
+		toldMs > 0 ? toldMs : WATCHDOG_MS,
+	).unref();
 	return () => clearInterval(timer);
 }

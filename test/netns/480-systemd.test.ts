@@ -1,7 +1,7 @@
 /** The systemd unit, below a real systemd: confined as far as it says, and everything works. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -115,6 +115,20 @@ testOrSkip(tests, "restarted after a reload, its descriptors wait with systemd, 
 	systemd.must("systemctl", "restart", "vlane");
 	assert.match(ping(), "1 received");
 	assert.is(changes(), before);
+});
+
+testOrSkip(tests, "hung, it is started again", need, async () => {
+	const dropIn = "/run/systemd/system/vlane.service.d/watchdog.conf";
+	const reload = (change: string) => systemd.must("sh", "-c", `${change} && systemctl daemon-reload`);
+	reload(`mkdir -p ${dirname(dropIn)} && printf '[Service]\\nWatchdogSec=8\\n' > ${dropIn}`);
+	systemd.must("systemctl", "restart", "vlane");
+	const pid = show("MainPID");
+	systemd.must("kill", "-STOP", pid);
+	await systemd.until(["systemctl", "show", "--value", "-p", "NRestarts", "vlane"], ({ stdout }) => stdout === "1\n");
+	await systemd.until([process.execPath, VLANE, "network", "ls"], ({ status }) => status === 0);
+	assert.is.not(show("MainPID"), pid);
+	assert.match(ping(), "1 received");
+	reload(`rm ${dropIn}`);
 });
 
 testOrSkip(tests, "restarted, killed and stopped, it leaves containers alone", need, async () => {
