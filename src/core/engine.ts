@@ -121,9 +121,21 @@ export function ipNumbers(address: string): [number, number, number, number] {
  * slower, and the first frames are as important as all others.
  */
 export function compileCore(file: URL = CORE_RELEASE): WebAssembly.Module {
+	compileAtOnce();
+	return new WebAssembly.Module(readFileSync(file));
+}
+
+/** As `compileCore`, in V8's threads, while this one goes on. */
+export function compileCoreMeanwhile(file: URL = CORE_RELEASE): Promise<WebAssembly.Module> {
+	compileAtOnce();
+	return WebAssembly.compile(readFileSync(file));
+}
+
+function compileAtOnce(): void {
 	setFlagsFromString("--no-liftoff");
 	setFlagsFromString("--no-wasm-dynamic-tiering");
-	return new WebAssembly.Module(readFileSync(file));
+	// Else the first frame waits for each function that it is the first to call.
+	setFlagsFromString("--no-wasm-lazy-compilation");
 }
 
 function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): CoreExports {

@@ -5,6 +5,7 @@ declare namespace WebAssembly {
 		static imports(module: Module): { module: string; name: string; kind: string }[];
 		static exports(module: Module): { name: string; kind: string }[];
 	}
+	function compile(bytes: Uint8Array): Promise<Module>;
 	class Memory {
 		constructor(descriptor: { initial: number; maximum: number; shared: true });
 		readonly buffer: SharedArrayBuffer;

@@ -123,8 +123,8 @@ class WorkerDatapath implements RunningDatapath {
 	#settled: { resolve(): void; reject(error: Error): void } = { resolve() {}, reject() {} };
 	#isReady = false;
 	#held: boolean;
-	/** Called when the thread has ended because of `suspend`. */
-	#suspended: (() => void) | undefined;
+	/** Set from `suspend` on: called when nothing is under way any more, and when the thread has ended. */
+	#suspended: { done(): void; ended(): void; hasEnded: Promise<void> } | undefined;
 	#end: () => void = () => undefined;
 	#deathsMs: number[] = [];
 	generation = 0;
@@ -174,6 +174,7 @@ class WorkerDatapath implements RunningDatapath {
 		const running: Running = { worker, port: channel.port1, eventFd, memory, ringFd: -1 };
 		channel.port1.on("message", (reply: Reply) => {
 			if ("ready" in reply) this.#begin(running, reply);
+			else if ("suspended" in reply) this.#suspended?.done();
 			else this.#receive(reply);
 		});
 		worker.on("error", (error: Error) => {
@@ -197,7 +198,7 @@ class WorkerDatapath implements RunningDatapath {
 	#ended(running: Running, code: number): void {
 		const stop = Atomics.load(this.#stop, 0);
 		if (stop === STOP) return this.#end();
-		if (stop === SUSPEND) return this.#suspended?.();
+		if (stop === SUSPEND) return this.#suspended?.ended();
 		const error = running.error ?? new Error(`the datapath's thread has ended with status ${code}`);
 		const nowMs = performance.now();
 		this.#deathsMs = [...this.#deathsMs.filter((ms) => ms > nowMs - DEATHS_MS), nowMs];
@@ -361,14 +362,20 @@ class WorkerDatapath implements RunningDatapath {
 	}
 
 	async suspend(): Promise<void> {
-		const ended = new Promise<void>((resolve) => {
-			this.#suspended = resolve;
+		let ended: () => void = () => undefined;
+		const hasEnded = new Promise<void>((resolve) => {
+			ended = resolve;
+		});
+		// A thread of Node's takes longer to end than frames can wait.
+		const isDone = new Promise<void>((done) => {
+			this.#suspended = { done, ended, hasEnded };
 		});
 		this.#kick(SUSPEND);
-		await ended;
+		await Promise.race([isDone, hasEnded]);
 	}
 
 	async resume(): Promise<void> {
+		await this.#suspended?.hasEnded;
 		this.#suspended = undefined;
 		Atomics.store(this.#stop, 0, 0);
 		this.ready = new Promise((resolve, reject) => {
@@ -389,7 +396,7 @@ class WorkerDatapath implements RunningDatapath {
 	async close(): Promise<void> {
 		running.delete(this);
 		if (running.size === 0) process.off("exit", letGo);
-		if (this.#suspended) this.#end();
+		if (this.#suspended) void this.#suspended.hasEnded.then(this.#end);
 		else this.#kick(STOP);
 		await this.#gone;
 		this.#fail(new Error("closed"));

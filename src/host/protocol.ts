@@ -51,4 +51,6 @@ export type Reply =
 	| { ready: RingKind; ringFd: number }
 	| { id: number; value: number }
 	| { id: number; error: string }
-	| { failed: number; errno: number };
+	| { failed: number; errno: number }
+	/** Nothing is under way any more: what SUSPEND asks for. The thread is about to end. */
+	| { suspended: true };

@@ -116,6 +116,7 @@ export class Loop {
 			if (this.#closing.size > 0) this.#submit(todo, (todo & abi.PUMP_WAIT) !== 0);
 		}
 		this.#ring.close();
+		if (keepFds) this.#setup.port.postMessage({ suspended: true } satisfies Reply);
 	}
 
 	#handle(request: Request): void {
