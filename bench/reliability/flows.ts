@@ -8,18 +8,18 @@
  *   c1 --iperf3--> c2       two containers of a network on a VLAN
  *   c1 --iperf3--> lan50    a container and a station on the LAN
  *
- * Both streams run from before the first kill until after the last. The daemon is started again as soon as it has
- * ended, as a supervisor without delay does. Outage: the longest time around a kill in which the receiving interface
- * got no byte; it holds the time that the daemon is away and the time until TCP sends again. Ends with status 1 when a
- * stream does not survive.
+ * The daemon is started as its systemd unit does. Both streams run from before the first kill until after the last. It
+ * is started again as soon as it has ended, as a supervisor without delay does. Outage: the longest time around a kill
+ * in which the receiving interface got no byte; it holds the time that the daemon is away and the time until TCP sends
+ * again. Ends with status 1 when a stream does not survive.
  */
 import { cpus, release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { FAR_END, makeLan } from "../../test/support/lan.js";
 import { Namespace, type Started } from "../../test/support/netns.js";
-import { startVlane } from "../../test/support/vlane.js";
 import { quantile } from "../e2e/statistics.js";
+import { startAsUnit } from "./asunit.js";
 
 const TIMES = Number(process.argv[2] ?? 20);
 const HOW = process.argv[3] ?? "SIGKILL";
@@ -65,7 +65,7 @@ const outage = (gaps: Gap[], killMs: number): number =>
 
 const lan = await makeLan({ vlans: [50] });
 lan.station(50, ["10.50.0.254/24"]);
-const vlane = await startVlane(lan.host);
+const vlane = await startAsUnit(lan.host);
 const [c1, c2] = [new Namespace("c1"), new Namespace("c2")];
 vlane.must("network", "create", "--subnet=10.50.0.0/24", "-o", "parent=eth0.50", "v50");
 for (const [index, ns] of [c1, c2].entries()) {

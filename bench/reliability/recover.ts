@@ -2,15 +2,16 @@
  * `node dist/bench/reliability/recover.js`: how long it takes from kill -9 until 1,000 endpoints on 100 networks
  * are connected again, each a real TAP in a namespace of its own, each network on a VLAN. `--quick` does a tenth.
  *
- * The daemon says that it is ready once everything is compared and opened. The time is from the start of its process
- * until then; beside it the time that a daemon without any state takes.
+ * The daemon says that it is ready once everything is compared and opened. It is started as its systemd unit does. The
+ * time is from the start of its process until then; beside it the time that a daemon without any state takes.
  */
 import { cpus, loadavg, release } from "node:os";
 import { close } from "../../src/sys/libc.js";
 import { newNetns } from "../../src/sys/netns.js";
 import { makeLan } from "../../test/support/lan.js";
-import { startVlane, type Vlane } from "../../test/support/vlane.js";
+import type { Vlane } from "../../test/support/vlane.js";
 import { ask } from "../ask.js";
+import { startAsUnit } from "./asunit.js";
 
 const SCALE = process.argv.includes("--quick") ? 10 : 1;
 const NETWORKS = 100 / SCALE;
@@ -35,7 +36,7 @@ function report(what: string, times: number[]): void {
 }
 
 const lan = await makeLan();
-const vlane = await startVlane(lan.host, "--log-level=warn");
+const vlane = await startAsUnit(lan.host, "--log-level=warn");
 const load = loadavg()[0]?.toFixed(1);
 console.log(`${cpus()[0]?.model} x ${cpus().length}, Linux ${release()}, Node ${process.versions.node}, load ${load}`);
 report("no state", await restarts(vlane));

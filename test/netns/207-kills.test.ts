@@ -1,6 +1,7 @@
 /**
  * kill -9 at random instants during random changes: what was acknowledged is kept, nothing is given twice, nothing is
- * left behind. `VLANE_KILLS=1000 npm test -- 207` runs a thousand, `VLANE_SEED=N` repeats the choices of a run.
+ * left behind. `VLANE_KILLS=1000 VLANE_TEST_SECONDS=7200 npm test -- 207` runs a thousand, `VLANE_SEED=N` repeats the
+ * choices of a run.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";

@@ -85,7 +85,7 @@ export async function startVlaneBehind(
 		async replaceDaemon(...argv) {
 			if (!daemon) throw new Error("the daemon does not run");
 			const old = daemon;
-			const successor = host.start(command(["daemon", ...where, ...WORKERS, "--replace", ...argv]));
+			const successor = host.start([...prefix, ...command(["daemon", ...where, ...WORKERS, "--replace", ...argv])]);
 			await successor.waitFor(READY);
 			daemon = successor;
 			return old.ended;
