@@ -1,5 +1,6 @@
 /** Starting a daemon as its systemd unit does. */
 import { DAEMON_CAPABILITIES } from "../../src/control/capabilities.js";
+import { SPARING_ARGV } from "../../src/sys/memory.js";
 import type { Namespace } from "../../test/support/netns.js";
 import { startVlaneBehind, type Vlane } from "../../test/support/vlane.js";
 
@@ -8,7 +9,7 @@ import { startVlaneBehind, type Vlane } from "../../test/support/vlane.js";
  * surroundings of a measurement may have told Node: to read a machine's certificates takes as long as to start it.
  */
 const PREFIX = [
-	...["env", "-u", "NODE_EXTRA_CA_CERTS"],
+	...["env", "-u", "NODE_EXTRA_CA_CERTS", `NODE_OPTIONS=${SPARING_ARGV.join(" ")}`],
 	...["setpriv", "--no-new-privs", "--inh-caps=-all"],
 	`--bounding-set=-all,${DAEMON_CAPABILITIES.map((name) => `+${name.slice("CAP_".length).toLowerCase()}`).join(",")}`,
 ];

@@ -19,10 +19,10 @@ const NEED = { root: true, tun: true, tools: ["ip", "ping", "iperf3"] };
 const PORT = 4000;
 const DATAGRAMS = 6000;
 /**
- * Of so many, at 1,000 in a second, in two handovers: on a busy machine a receiver that finds all at once what has
- * waited has no room for some of it. Two kills cost some thousands.
+ * Of so many, at 1,000 in a second, in two handovers or one restart. What a queue of the kernel's has had no room for,
+ * because a start has taken long, is counted apart: by its counters. Two kills cost some thousands.
  */
-const LOST_MAX = 600;
+const LOST_MAX = 10;
 
 const handover = suite("handover");
 let lan: Lan;
@@ -74,8 +74,23 @@ function isThere(): void {
 	vlane.must("network", "rm", "later");
 }
 
-/** Numbered datagrams to two receivers while `work` is done; answers how many of each were lost, and came twice. */
-async function countLost(work: () => Promise<void>): Promise<{ lost: number; twice: number }[]> {
+/** Frames that the queues of the sender's interfaces have had no room for. */
+function overflown(): number {
+	const links: { stats64?: { tx: { dropped: number } } }[] = c1.ip("-s", "link");
+	return links.reduce((sum, { stats64 }) => sum + (stats64?.tx.dropped ?? 0), 0);
+}
+
+/** What became of numbered datagrams to a receiver. */
+interface Count {
+	lost: number;
+	twice: number;
+	/** Of both receivers: some of these may be among those that were lost. */
+	overflown: number;
+}
+
+/** Numbered datagrams to two receivers while `work` is done. */
+async function countLost(work: () => Promise<void>): Promise<Count[]> {
+	const before = overflown();
 	const receivers: Started[] = [c2, lan.far].map((ns) => ns.start([process.execPath, TOOL, "receive", `${PORT}`]));
 	for (const receiver of receivers) await receiver.waitFor(/receiving/);
 	const senders = ["10.50.0.2", "10.50.0.254"].map((address) =>
@@ -86,9 +101,16 @@ async function countLost(work: () => Promise<void>): Promise<{ lost: number; twi
 	const results = [];
 	for (const receiver of receivers) {
 		const { received: came, twice } = JSON.parse((await receiver.stop()).stdout.split("\n")[1] ?? "");
-		results.push({ lost: DATAGRAMS - came, twice });
+		results.push({ lost: DATAGRAMS - came, twice, overflown: overflown() - before });
 	}
 	return results;
+}
+
+function areFew(counts: Count[]): void {
+	for (const { lost, twice, overflown: dropped } of counts) {
+		assert.ok(lost <= LOST_MAX + dropped, `${lost} datagrams were lost, queues have dropped ${dropped}`);
+		assert.is(twice, 0);
+	}
 }
 
 testOrSkip(handover, "a successor goes on with streams, carriers, addresses and counters", NEED, async () => {
@@ -109,10 +131,7 @@ testOrSkip(handover, "a successor goes on with streams, carriers, addresses and 
 		}
 	});
 	console.log(`datagrams lost in two handovers, of ${DATAGRAMS} each: ${JSON.stringify(lost)}`);
-	for (const { lost: count, twice } of lost) {
-		assert.ok(count <= LOST_MAX, `${count} datagrams were lost`);
-		assert.is(twice, 0);
-	}
+	areFew(lost);
 	for (const stream of streams) assert.is((await stream.ended).status, 0);
 	assert.equal([view(c1), view(c2), promiscuity()], before);
 	assert.ok(received(`v50/${c1.name}`) > counted + DATAGRAMS, "counters go on");
