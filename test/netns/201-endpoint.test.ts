@@ -125,7 +125,7 @@ testOrSkip(endpoint, "two families on a VLAN, and a second network in the same n
 	);
 	assert.is(c1.ping("10.5.0.3"), 1);
 	assert.is(c1.ping("2001:db8:5::3"), 1);
-	assert.is(c1.ping("10.6.0.2"), 1);
+	assert.is(c1.ping("10.6.0.3"), 1);
 });
 
 testOrSkip(endpoint, "S16 S45: VLANs, and networks that share a parent, are isolated from each other", need, () => {

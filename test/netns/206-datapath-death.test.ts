@@ -2,12 +2,13 @@
 import { readdirSync } from "node:fs";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { ApiPort } from "../../src/control/types.js";
 import { corruptDatapath } from "../support/corrupt.js";
-import { eventually, type Port, type Site, siteTest } from "../support/site.js";
+import { eventually, type Site, siteTest } from "../support/site.js";
 
 const death = suite("datapath death");
 
-function counted(site: Site): Map<string, Port> {
+function counted(site: Site): Map<string, ApiPort> {
 	return site.ports();
 }
 

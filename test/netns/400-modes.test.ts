@@ -119,7 +119,8 @@ test("passthru: one endpoint gets everything that comes, and its parent is promi
 
 test("passthru on a VLAN takes that VLAN and no other", async (site) => {
 	site.lan.station(50, ["10.50.0.1/24"]);
-	site.create("p50", "--subnet=10.50.0.0/24", "-o", "parent=eth0.50", "-o", "macvlan_mode=passthru");
+	const gateway = ["--subnet=10.50.0.0/24", "--gateway=10.50.0.1"];
+	site.create("p50", ...gateway, "-o", "parent=eth0.50", "-o", "macvlan_mode=passthru");
 	const c1 = await site.join("p50");
 	assert.is(c1.ping("10.50.0.1", 2), 2);
 	const frames = [[{ tpid: 0x8100, vid: 50 }], [{ tpid: 0x8100, vid: 60 }], []].map((tags) =>

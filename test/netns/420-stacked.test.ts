@@ -56,7 +56,14 @@ for (const { parent, flags, tags, mtuBytes, vlans } of STACKS) {
 	const text = tags.map(({ tpid, vid }) => `${tpid.toString(16)}:${vid}`).join(" ");
 	test(`${parent} ${flags[1] ?? ""} wears ${text}, and its largest packets pass`, async (site) => {
 		const options = ["-o", `parent=${parent}`, ...flags];
-		site.create("net", "--subnet=10.7.0.0/24", "--gateway=10.7.0.1", "--subnet=2001:db8:7::/64", ...options);
+		site.create(
+			"net",
+			"--subnet=10.7.0.0/24",
+			"--gateway=10.7.0.1",
+			"--subnet=2001:db8:7::/64",
+			"--gateway=2001:db8:7::1",
+			...options,
+		);
 		const { State, Detail, Vlans, HostInterface } = site.inspect("net").Status;
 		assert.equal([State, Vlans, HostInterface], ["up", vlans, parent]);
 		assert.is(Detail.includes(`MTU ${mtuBytes}`), mtuBytes < 1500, Detail);

@@ -35,8 +35,8 @@ interface Scene {
 async function scene(site: Site): Promise<Scene> {
 	site.lan.station(undefined, ["10.8.0.1/24"]);
 	site.lan.station(50, ["10.8.50.1/24"]);
-	site.create("untagged", "--subnet=10.8.0.0/24", "-o", "parent=eth0");
-	site.create("v50", "-d", "ipvlan", "--subnet=10.8.50.0/24", "-o", "parent=eth0.50");
+	site.create("untagged", "--subnet=10.8.0.0/24", "--gateway=10.8.0.1", "-o", "parent=eth0");
+	site.create("v50", "-d", "ipvlan", "--subnet=10.8.50.0/24", "--gateway=10.8.50.1", "-o", "parent=eth0.50");
 	const endpoints = [await site.join("untagged"), await site.join("v50")];
 	return {
 		endpoints,
@@ -118,6 +118,44 @@ test("the parent gets another address: what wears it follows", async (site) => {
 	await eventually("the LAN answers", pingAll);
 	const [shown] = Object.values<{ MacAddress: string }>(site.inspect("v50").Containers);
 	assert.is(shown?.MacAddress, OTHER_MAC);
+});
+
+test("an endpoint gives itself another MAC address: it stays reachable, and keeps it over a restart", async (site) => {
+	site.lan.station(undefined, ["10.8.0.1/24"]);
+	site.create("net", "--subnet=10.8.0.0/24", "--gateway=10.8.0.1", "-o", "parent=eth0");
+	const [c1, c2] = [await site.join("net"), await site.join("net")];
+	const before = macOf(c1);
+	const port = () => site.port("net", c1).mac;
+	const isReached = () => c1.ping("10.8.0.1") === 1 && site.lan.far.ping("10.8.0.2") === 1 && c2.ping("10.8.0.2") === 1;
+	assert.ok(isReached());
+	c1.must(["ip", "link", "set", "eth0", "address", OTHER_MAC]);
+	await eventually("the port follows", () => port() === OTHER_MAC && isReached());
+	assert.is(macOf(c1), OTHER_MAC);
+	// The parent's filter knows the new address, and the old one is nobody's.
+	const filter = site.lan.host.must(["bridge", "fdb", "show", "dev", PARENT]);
+	assert.ok(filter.includes(OTHER_MAC) && !filter.includes(before), filter);
+	await site.vlane.stopDaemon("SIGKILL");
+	await site.vlane.startDaemon();
+	await eventually("reached again", isReached);
+	assert.equal([macOf(c1), port()], [OTHER_MAC, OTHER_MAC]);
+	// A sibling's, and the parent's own, are not to be had.
+	for (const taken of [macOf(c2), macOf(site.lan.host)]) {
+		c1.must(["ip", "link", "set", "eth0", "address", taken]);
+		await eventually("it is taken back", () => macOf(c1) === OTHER_MAC);
+		await eventually("reached still", isReached);
+	}
+});
+
+test("an endpoint that may send from its own MAC address only is not followed", async (site) => {
+	site.lan.station(undefined, ["10.8.0.1/24"]);
+	site.create("net", "--subnet=10.8.0.0/24", "--gateway=10.8.0.1", "-o", "parent=eth0", "-o", "port_security=mac");
+	const c1 = await site.join("net");
+	const before = macOf(c1);
+	c1.must(["ip", "link", "set", "eth0", "address", OTHER_MAC]);
+	site.vlane.must("reconcile");
+	assert.is(c1.ping("10.8.0.1"), 0);
+	c1.must(["ip", "link", "set", "eth0", "address", before]);
+	await eventually("its own works", () => c1.ping("10.8.0.1") === 1);
 });
 
 test("the parent is deleted and made again: everything is attached again by itself", async (site) => {

@@ -148,6 +148,7 @@ function ours(ipam: object): object {
 	return { type: "vlane-cni", host: `unix://${vlane.socket}`, master: "eth0", vlanId: 50, ipam };
 }
 
+const MAC = "02:00:00:00:07:15";
 const subnet = { subnet: "10.50.0.0/24", gateway: "10.50.0.1" };
 
 function addressOf(name: string): string {
@@ -177,11 +178,16 @@ testOrSkip(
 		const dataDir = join(directory, "leases");
 		const leases = () => readdirSync(join(dataDir, "vlan50")).filter((file) => /^\d/.test(file));
 		const tuning = { type: "tuning", sysctl: { "net.ipv4.conf.eth0.arp_notify": "1" }, mtu: 1400 };
-		configure(ours({ type: "host-local", dataDir, ranges: [[subnet]], routes: [{ dst: "0.0.0.0/0" }] }), tuning);
+		const chain = (...more: object[]) =>
+			configure(ours({ type: "host-local", dataDir, ranges: [[subnet]], routes: [{ dst: "0.0.0.0/0" }] }), ...more);
+		chain({ ...tuning, mac: MAC });
 		up("c");
+		// The other one gets a MAC address of its own.
+		chain(tuning);
 		const address = addressOf("c");
 		assert.is(inside("c", "/bin/cat", "/proc/sys/net/ipv4/conf/eth0/arp_notify"), "1");
-		assert.match(inside("c", "/bin/ip", "link", "show", "eth0"), /mtu 1400/);
+		const link = inside("c", "/bin/ip", "link", "show", "eth0");
+		assert.ok(link.includes("mtu 1400") && link.includes(MAC), link);
 		const ping = ["/bin/ping", "-c", "2", "-W", "2"];
 		assert.match(mustCall(...RUN, "--rm", IMAGE, "d", ...ping, address), / 0% packet loss/);
 		assert.equal(leases(), [address]);

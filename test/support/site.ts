@@ -2,6 +2,7 @@
 import { request } from "node:http";
 import type { Test } from "uvu";
 import * as assert from "uvu/assert";
+import type { ApiPort } from "../../src/control/types.js";
 import { type Lan, type LanOptions, makeLan, PARENT } from "./lan.js";
 import { type Need, needs, testOrSkip } from "./needs.js";
 import { Namespace } from "./netns.js";
@@ -23,16 +24,6 @@ export interface Wish {
 	ip?: string;
 	ip6?: string;
 	mac?: string;
-}
-
-/** Counters of one port, as `vlane ports --json` prints them. */
-export interface Port {
-	name: string;
-	kind: string;
-	rxFrames: number;
-	txFrames: number;
-	drops: Record<string, number>;
-	filtered: Record<string, number>;
 }
 
 /** Polls until something is so. @throws AssertionError when it is not within ten seconds */
@@ -134,13 +125,13 @@ export class Site {
 	}
 
 	/** The ports of the switch by their names. */
-	ports(): Map<string, Port> {
-		const ports: Port[] = JSON.parse(this.vlane.must("ports", "--json"));
+	ports(): Map<string, ApiPort> {
+		const ports: ApiPort[] = JSON.parse(this.vlane.must("ports", "--json"));
 		return new Map(ports.map((port) => [port.name, port]));
 	}
 
 	/** The port of the endpoint in `ns`. */
-	port(network: string, ns: Namespace): Port {
+	port(network: string, ns: Namespace): ApiPort {
 		const port = this.ports().get(`${network}/${ns.name}`);
 		if (!port) throw new Error(`${ns.name} has no port on ${network}`);
 		return port;

@@ -13,7 +13,7 @@ import type { Rtnetlink } from "../../netlink/rtnetlink.js";
 import { locateTap, type TapPlace } from "../../tap/tap.js";
 import { VlaneError } from "../errors.js";
 import { type Log, messageOf } from "../log.js";
-import { isDeviceGone, keepDevice, repairInterface } from "../namespace/interface.js";
+import { adjustDevice, isDeviceGone, keepDevice, repairInterface } from "../namespace/interface.js";
 import { deleteSandboxInterface, isSandbox, setAddressMode } from "../namespace/sandbox.js";
 import { parseDriverOptions } from "../request/options.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "../types.js";
@@ -160,10 +160,42 @@ export class Fabric {
 		const { endpoint, open } = attached;
 		if (open && !attached.problem && !isDeviceGone(open.fd)) {
 			if (isSandbox(endpoint.target)) return [];
-			const repaired = repairInterface(open.fd, endpoint);
+			const { repaired, link } = repairInterface(open.fd, endpoint);
+			if (link && link.mac !== endpoint.mac) return [...repaired, ...(await this.#followMac(attached, link))];
 			if (repaired.length > 0) this.hooks.onReconnect(endpoint);
 			return repaired;
 		}
+		return this.#reconnect(attached);
+	}
+
+	/**
+	 * Somebody in the endpoint's namespace has changed its MAC address: from now on frames to that one are the endpoint's,
+	 * as with the kernel's macvlan (macvlan_set_mac_address() in drivers/net/macvlan.c). One that is another's is taken
+	 * back. Where the address is not the endpoint's to choose, nothing is done.
+	 */
+	async #followMac(attached: Attached, { mac, mtuBytes }: Link): Promise<string[]> {
+		const { endpoint, joined, open } = attached;
+		const { segment, network, options } = joined;
+		if (!open || network.driver === "ipvlan" || options.security !== "none") return [];
+		const about = { endpoint: endpoint.name, network: network.name, mac };
+		const isTaken = [...segment.endpoints].some((other) => other !== attached && other.endpoint.mac === mac);
+		if (isTaken || mac === segment.raised?.uplink?.mac) {
+			adjustDevice(open.fd, { mac: endpoint.mac });
+			this.log.warn("MAC address is in use on this VLAN", about);
+			return [`MAC address ${mac} is in use, ${endpoint.mac} given back`];
+		}
+		this.log.info("MAC address was changed", about);
+		await this.#wiring.close(attached);
+		await this.#wiring.correct(endpoint, { mac });
+		await this.#reconnect(attached);
+		// Its MTU, too, may be its own: a smaller one than the network's.
+		const { open: again } = attached;
+		if (again && mtuBytes < again.mtuBytes) adjustDevice(again.fd, { mtuBytes });
+		return [`MAC address ${mac} taken over`];
+	}
+
+	async #reconnect(attached: Attached): Promise<string[]> {
+		const { endpoint } = attached;
 		await this.#wiring.close(attached);
 		try {
 			const repaired = await this.#wiring.open(attached, false);

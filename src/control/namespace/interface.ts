@@ -132,15 +132,23 @@ function repairOrNot(netlink: Rtnetlink, link: Link, spec: InterfaceSpec): strin
 
 /**
  * Gives an open device the addresses that it has lost; one that was moved elsewhere is left alone.
- * @returns what was done, in a few words each
+ * @returns what was done, in a few words each; and the link, which somebody may have changed
  * @throws SysError
  */
-export function repairInterface(fd: number, spec: InterfaceAddresses & { netnsId: string }): string[] {
+export function repairInterface(
+	fd: number,
+	spec: InterfaceAddresses & { netnsId: string },
+): { repaired: string[]; link?: Link } {
 	const place = unlessGone(() => locateTap(fd));
-	if (!place) return [];
+	if (!place) return { repaired: [] };
 	try {
-		if (netnsId(place.netnsFd) !== spec.netnsId) return [];
-		return inNetns(place.netnsFd, () => withRtnetlink((netlink) => repair(netlink, netlink.link(place.name), spec)));
+		if (netnsId(place.netnsFd) !== spec.netnsId) return { repaired: [] };
+		return inNetns(place.netnsFd, () =>
+			withRtnetlink((netlink) => {
+				const link = netlink.link(place.name);
+				return { repaired: repair(netlink, link, spec), link };
+			}),
+		);
 	} finally {
 		close(place.netnsFd);
 	}
