@@ -73,6 +73,7 @@ export const PORT_LEARNED = 44; // u32, addresses in the IP database that the en
 export const PORT_SNAP_BYTES = 48; // u32, written by the capture's reader: bytes to record of each frame; 0: none
 export const PORT_OFFLOADS = 52; // u8, OFFLOAD_*: what may leave by the port unfinished
 export const PORT_COALESCE = 53; // u8, OFFLOAD_TSO4, _TSO6, _USO: what frames that leave by it are coalesced into
+export const PORT_XSK = 56; // u32, memory of an AF_XDP socket (KIND_XSK)
 export const PORT_ERROR = 40; // i32, errno that ended reception for good; 0 while the port works
 export const PORT_RX_FRAMES = 64; // u64 counters from here on
 export const PORT_RX_BYTES = 72;
@@ -97,6 +98,7 @@ export const KIND_NONE = 0;
 export const KIND_ENDPOINT = 1;
 export const KIND_UPLINK = 2;
 export const KIND_HOST = 3;
+export const KIND_XSK = 4; // an AF_XDP socket: no port of the switch, it brings frames of an uplink
 
 // macvlan modes, as the kernel has them (include/uapi/linux/if_link.h), and the flags of ipvlan's layer-2 mode.
 export const MODE_BRIDGE = 0;
@@ -232,6 +234,23 @@ export const TX_BODY = 4; // u32 address
 export const TX_BODY_LENGTH = 8; // u32
 export const TX_HEAD = 12; // u32 address, 0: no separate head
 export const TX_HEAD_LENGTH = 16; // u32
+
+// ---- Memory of one AF_XDP socket (linux/if_xdp.h), page aligned: what the core knows of it, the two rings that the
+// kernel maps over it, and the chunks that it writes frames into (UMEM).
+export const XSK_BYTES = 2134016;
+export const XSK_UPLINK = 0; // u32, port number
+export const XSK_IS_VIRTUAL = 4; // u32, frames may come with checksums that their sender left to its (virtual) device
+export const XSK_RX_PRODUCER = 8; // u32 addresses
+export const XSK_RX_CONSUMER = 12;
+export const XSK_RX_ENTRIES = 16;
+export const XSK_FILL_PRODUCER = 20;
+export const XSK_FILL_ENTRIES = 24;
+export const XSK_RX_RING = 4096;
+export const XSK_FILL_RING = 24576;
+export const XSK_UMEM = 36864;
+export const XSK_CHUNK_BYTES = 2048;
+export const XSK_CHUNKS = 1024; // and entries of each ring
+export const XSK_FRAME_BYTES_MAX = 1792; // what the kernel's headroom (XDP_PACKET_HEADROOM) leaves of a chunk
 
 // ---- Parsed frame, written by `parse`.
 export const PARSED_BYTES = 24;

@@ -28,6 +28,7 @@ export { batchDone, batchForward, batchPrepare } from "./batch";
 export { captureInit } from "./capture";
 export { rxPending, slotsFree, txPending } from "./queues";
 export { controlArm, portStart, pump, ringInit } from "./ring";
+export { xskAdd } from "./xsk";
 
 const PAGE: u32 = 4096;
 const LINE: u32 = 64;

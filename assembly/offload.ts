@@ -29,8 +29,8 @@ const IPV6_BYTES: u32 = 40;
 const UDP_BYTES: u32 = 8;
 const TCP_BYTES: u32 = 20;
 const TCP_BYTES_MAX: u32 = 60;
-const UDP_CHECKSUM: u32 = 6;
-const TCP_CHECKSUM: u32 = 16;
+export const UDP_CHECKSUM: u32 = 6;
+export const TCP_CHECKSUM: u32 = 16;
 
 // The frame at hand: VNET_BYTES at `vnet` and `firstBytes` of the frame behind them, then the others at `body`.
 let vnet: usize = 0;

@@ -93,6 +93,25 @@ function dropTable(table: u32): void {
   store<u16>(tables + <usize>(table * TABLE_BYTES) + VID_ALL, 0);
 }
 
+/** The lowest number that is free, its record empty; 0 when there is none. */
+function unusedPort(): u32 {
+  const max = load<u32>(HEADER, HEADER_PORTS_MAX);
+  let port: u32 = 1;
+  while (port < max && load<u8>(portAt(port), PORT_KIND) != KIND_NONE) port++;
+  if (port >= max) return 0;
+  memory.fill(portAt(port), 0, PORT_BYTES);
+  return port;
+}
+
+/** Takes a number for what is no port of the switch, but has a file and requests; 0 when there is none. */
+export function portTake(kind: u32): u32 {
+  const port = unusedPort();
+  if (port == 0) return 0;
+  store<u8>(portAt(port), kind, PORT_KIND);
+  portsLive++;
+  return port;
+}
+
 /**
  * Adds a port; answers its number, 0 if there is no room or its MAC exists in the segment.
  * `macLow`/`macHigh`: the first four and last two bytes of the address as little-endian numbers.
@@ -100,13 +119,10 @@ function dropTable(table: u32): void {
 export function portAdd(
   kind: u32, mode: u32, segment: u32, network: u32, macLow: u32, macHigh: u32, mtuBytes: u32,
 ): u32 {
-  const max = load<u32>(HEADER, HEADER_PORTS_MAX);
-  let port: u32 = 1;
-  while (port < max && load<u8>(portAt(port), PORT_KIND) != KIND_NONE) port++;
-  if (port >= max) return 0;
+  const port = unusedPort();
+  if (port == 0) return 0;
   const at = portAt(port);
   const mac = (<u64>macLow | (<u64>macHigh << 32)) & MAC_MASK;
-  memory.fill(at, 0, PORT_BYTES);
   if (kind == KIND_UPLINK) {
     const table = takeTable();
     if (table == 0) return 0;

@@ -17,10 +17,10 @@
 import {
   CQ_ENTRIES, DROP_RX_ERROR, DROP_RX_TRUNCATED, DROP_TX_DOWN, DROP_TX_ERROR, DROP_TX_FULL, DROP_TX_TOO_BIG,
   FLAG_CLOSING, FLAG_QUEUED, FLAG_READY, HEADER, HEADER_ACTIVE, HEADER_CONTROL, HEADER_PORTS_MAX, HEADER_RING,
-  HEADER_SLOTS_FREE, HEADER_SQES, KIND_UPLINK, PORT_ASKED, PORT_ERROR, PORT_FLAGS, PORT_GOT, PORT_INFLIGHT, PORT_KIND,
-  PORT_READS, PORT_TX_BYTES, PORT_TX_FRAMES, PUMP_ATTENTION, PUMP_CONTROL, PUMP_WAIT, SLOT_CAPACITY, SLOT_CMSG,
-  SLOT_CMSG_BYTES, SLOT_FRAME, SLOT_MSGHDR, SLOT_RX_IOVEC, SLOT_TX_IOVEC, SQ_ENTRIES, TX_BODY, TX_BODY_LENGTH, TX_HEAD,
-  TX_HEAD_LENGTH, TX_PORT, TX_SLOT, VNET_BYTES,
+  HEADER_SLOTS_FREE, HEADER_SQES, KIND_UPLINK, KIND_XSK, PORT_ASKED, PORT_ERROR, PORT_FLAGS, PORT_GOT, PORT_INFLIGHT,
+  PORT_KIND, PORT_READS, PORT_TX_BYTES, PORT_TX_FRAMES, PUMP_ATTENTION, PUMP_CONTROL, PUMP_WAIT, SLOT_CAPACITY,
+  SLOT_CMSG, SLOT_CMSG_BYTES, SLOT_FRAME, SLOT_MSGHDR, SLOT_RX_IOVEC, SLOT_TX_IOVEC, SQ_ENTRIES, TX_BODY,
+  TX_BODY_LENGTH, TX_HEAD, TX_HEAD_LENGTH, TX_PORT, TX_SLOT, VNET_BYTES,
 } from "./abi";
 import { loadShared, storeShared } from "./features";
 import { forwardBatch } from "./forward";
@@ -28,6 +28,7 @@ import {
   rxPending, rxPush, rxRoom, slotAt, slotFree, slotRelease, slotsFree, slotTake, txPending, txRewind, txShift,
 } from "./queues";
 import { countDrop, portAt } from "./ports";
+import { xskReceive } from "./xsk";
 
 const OP_POLL_ADD: u32 = 6;
 const OP_RECVMSG: u32 = 10;
@@ -318,16 +319,20 @@ function arm(): void {
     const flags = <u32>load<u16>(at, PORT_FLAGS);
     const burst = flags & FLAG_READY ? BURST_MIN : nextBurst(load<u32>(at, PORT_GOT), load<u32>(at, PORT_ASKED));
     const closed = flags & FLAG_CLOSING || load<i32>(at, PORT_ERROR) != 0;
+    let isXsk = false;
     if (!closed) {
       const space = min(room(), burst == 0 ? 1 : slotsFree());
       if (space == 0) return;
+      isXsk = burst != 0 && load<u8>(at, PORT_KIND) == KIND_XSK;
       if (burst == 0) armPoll(port, at);
+      else if (isXsk) xskReceive(at, min(burst, space));
       else armReads(port, at, min(burst, space));
     } else {
       attention |= PUMP_ATTENTION;
     }
     activeHead++;
     store<u16>(at, flags & ~(FLAG_QUEUED | FLAG_READY), PORT_FLAGS);
+    if (isXsk) enqueue(port, at); // what it had is in the RX queue by now, and no completion will tell
   }
 }
 

@@ -5,7 +5,7 @@
  *   --rounds N       turns of each peer (3)
  *   --seconds S      length of each measurement (2)
  *   --only P,P       these peers:  vlane ovs-tso ovs vde c-loop macvlan bridge; vlane-plain
- *                    (vlane --coalesce off, only when named)
+ *                    (vlane --coalesce off) and vlane-xdp (-o uplink=xdp), only when named
  *   --cases C,C      these cases:  ping tcp frames loss udp lan idle tagged qinq; ports-2 ports-16 ports-100 ports-1000
  *                    (these four only when named)
  *   --trial S        length of each trial of `loss` (0.2; RFC 2544 asks for 60)

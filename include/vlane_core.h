@@ -72,6 +72,7 @@
 #define VLANE_PORT_SNAP_BYTES 48 /* u32, written by the capture's reader: bytes to record of each frame; 0: none */
 #define VLANE_PORT_OFFLOADS 52 /* u8, OFFLOAD_*: what may leave by the port unfinished */
 #define VLANE_PORT_COALESCE 53 /* u8, OFFLOAD_TSO4, _TSO6, _USO: what frames that leave by it are coalesced into */
+#define VLANE_PORT_XSK 56 /* u32, memory of an AF_XDP socket (KIND_XSK) */
 #define VLANE_PORT_ERROR 40 /* i32, errno that ended reception for good; 0 while the port works */
 #define VLANE_PORT_RX_FRAMES 64 /* u64 counters from here on */
 #define VLANE_PORT_RX_BYTES 72
@@ -96,6 +97,7 @@
 #define VLANE_KIND_ENDPOINT 1
 #define VLANE_KIND_UPLINK 2
 #define VLANE_KIND_HOST 3
+#define VLANE_KIND_XSK 4 /* an AF_XDP socket: no port of the switch, it brings frames of an uplink */
 
 /* macvlan modes, as the kernel has them (include/uapi/linux/if_link.h), and the flags of ipvlan's layer-2 mode. */
 #define VLANE_MODE_BRIDGE 0
@@ -229,6 +231,23 @@
 #define VLANE_TX_HEAD 12 /* u32 address, 0: no separate head */
 #define VLANE_TX_HEAD_LENGTH 16 /* u32 */
 
+/* Memory of one AF_XDP socket (linux/if_xdp.h), page aligned: what the core knows of it, the two rings that the
+ * kernel maps over it, and the chunks that it writes frames into (UMEM). */
+#define VLANE_XSK_BYTES 2134016
+#define VLANE_XSK_UPLINK 0 /* u32, port number */
+#define VLANE_XSK_IS_VIRTUAL 4 /* u32, frames may come with checksums that their sender left to its (virtual) device */
+#define VLANE_XSK_RX_PRODUCER 8 /* u32 addresses */
+#define VLANE_XSK_RX_CONSUMER 12
+#define VLANE_XSK_RX_ENTRIES 16
+#define VLANE_XSK_FILL_PRODUCER 20
+#define VLANE_XSK_FILL_ENTRIES 24
+#define VLANE_XSK_RX_RING 4096
+#define VLANE_XSK_FILL_RING 24576
+#define VLANE_XSK_UMEM 36864
+#define VLANE_XSK_CHUNK_BYTES 2048
+#define VLANE_XSK_CHUNKS 1024 /* and entries of each ring */
+#define VLANE_XSK_FRAME_BYTES_MAX 1792 /* what the kernel's headroom (XDP_PACKET_HEADROOM) leaves of a chunk */
+
 /* Parsed frame, written by `parse`. */
 #define VLANE_PARSED_BYTES 24
 #define VLANE_PARSED_ETHERTYPE 0 /* u16, after all tags; the length field for 802.3 */
@@ -313,7 +332,9 @@ struct vlane_port {
 	uint32_t snap_bytes; /* written by the capture's reader: bytes to record of each frame; 0: none */
 	uint8_t offloads; /* OFFLOAD_*: what may leave by the port unfinished */
 	uint8_t coalesce; /* OFFLOAD_TSO4, _TSO6, _USO: what frames that leave by it are coalesced into */
-	uint8_t reserved_54[10];
+	uint8_t reserved_54[2];
+	uint32_t xsk; /* memory of an AF_XDP socket (KIND_XSK) */
+	uint8_t reserved_60[4];
 	uint64_t rx_frames; /* counters from here on */
 	uint64_t rx_bytes;
 	uint64_t tx_frames;
@@ -496,6 +517,12 @@ uint32_t vlane_pump(void);
 void vlane_ringInit(uint32_t base_low, uint32_t base_high, uint32_t sq_head_offset, uint32_t sq_tail_offset,
 	uint32_t sq_array_offset, uint32_t cq_head_offset, uint32_t cq_tail_offset, uint32_t cqes_offset);
 
+/* Makes the memory at `xsk` a socket of an uplink, its rings empty and at these addresses, and gives the kernel all
+ * chunks. `isVirtual`: frames may come with checksums that their sender left to its device. Answers the number of
+ * the socket, 0: no room. */
+uint32_t vlane_xskAdd(uint32_t xsk, uint32_t uplink, uint32_t is_virtual, uint32_t rx_producer,
+	uint32_t rx_consumer, uint32_t rx_entries, uint32_t fill_producer, uint32_t fill_entries);
+
 #ifdef __cplusplus
 }
 #endif
@@ -544,6 +571,9 @@ void vlane_ringInit(uint32_t base_low, uint32_t base_high, uint32_t sq_head_offs
 	X(void, ringInit, (uint32_t base_low, uint32_t base_high, uint32_t sq_head_offset, uint32_t sq_tail_offset, \
 		uint32_t sq_array_offset, uint32_t cq_head_offset, uint32_t cq_tail_offset, uint32_t cqes_offset), \
 		(base_low, base_high, sq_head_offset, sq_tail_offset, sq_array_offset, cq_head_offset, cq_tail_offset, \
-		cqes_offset))
+		cqes_offset)) \
+	X(uint32_t, xskAdd, (uint32_t xsk, uint32_t uplink, uint32_t is_virtual, uint32_t rx_producer, \
+		uint32_t rx_consumer, uint32_t rx_entries, uint32_t fill_producer, uint32_t fill_entries), (xsk, uplink, \
+		is_virtual, rx_producer, rx_consumer, rx_entries, fill_producer, fill_entries))
 
 #endif

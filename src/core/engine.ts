@@ -48,6 +48,16 @@ export interface CoreExports {
 		cqes: number,
 	): void;
 	captureInit(address: number, bytes: number): void;
+	xskAdd(
+		xsk: number,
+		uplink: number,
+		isVirtual: number,
+		rxProducer: number,
+		rxConsumer: number,
+		rxEntries: number,
+		fillProducer: number,
+		fillEntries: number,
+	): number;
 	controlArm(): void;
 	pump(): number;
 	batchPrepare(count: number): number;
@@ -79,6 +89,8 @@ export interface CoreLimits {
 	slotsMax: number;
 	/** Data of the capture ring, a power of two; absent: nothing can be captured. */
 	captureBytes?: number;
+	/** AF_XDP sockets; absent: none. Their memory is taken from the system only as they are used. */
+	xsksMax?: number;
 }
 
 /** 4,094 VLANs on one parent, 4,095 ports and as many stations. */
@@ -94,7 +106,7 @@ export const DEFAULT_LIMITS: CoreLimits = {
  * The daemon's: a quarter of a second of 1 Gb/s, in and out, fits in the capture ring, because a busy machine lets the
  * reader wait. Its pages are taken from the system only once something is captured.
  */
-export const DAEMON_LIMITS: CoreLimits = { ...DEFAULT_LIMITS, captureBytes: 1 << 26 };
+export const DAEMON_LIMITS: CoreLimits = { ...DEFAULT_LIMITS, captureBytes: 1 << 26, xsksMax: 16 };
 
 const PAGE_BYTES = 65536;
 
@@ -145,10 +157,23 @@ function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Co
 /** Memory of the right size for `limits`: shared, because counters are read from other threads, and of a fixed size. */
 export function createMemory(module: WebAssembly.Module, limits: CoreLimits): WebAssembly.Memory {
 	const page = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-	const { portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax, captureBytes } = limits;
+	const { portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax } = limits;
 	const bytes = instantiate(module, page).layout(portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax) >>> 0;
-	const pages = Math.ceil((bytes + (captureBytes ? abi.CAPTURE_DATA + captureBytes : 0)) / PAGE_BYTES);
+	const pages = Math.ceil(xskOffset(bytes, limits, limits.xsksMax ?? 0) / PAGE_BYTES);
 	return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+/** Where the memory of the `index`th AF_XDP socket begins, behind all else, of which the core has `bytes`. */
+function xskOffset(bytes: number, { captureBytes, xsksMax }: CoreLimits, index: number): number {
+	const end = bytes + (captureBytes ? abi.CAPTURE_DATA + captureBytes : 0);
+	return xsksMax ? Math.ceil(end / PAGE_BYTES) * PAGE_BYTES + index * abi.XSK_BYTES : end;
+}
+
+/** Memory of all AF_XDP sockets of a core: its address in this process. */
+export function xsksOf(memory: WebAssembly.Memory, limits: CoreLimits): { address: number; bytes: number } {
+	const total = new DataView(memory.buffer).getUint32(abi.HEADER + abi.HEADER_BYTES_TOTAL, true);
+	const offset = xskOffset(total, limits, 0);
+	return { address: addressOf(new Uint8Array(memory.buffer)) + offset, bytes: (limits.xsksMax ?? 0) * abi.XSK_BYTES };
 }
 
 /** A frame to be forwarded; `tag` as the kernel strips it: tpid << 16 | tci, 0 for none. */
@@ -178,7 +203,7 @@ export class Engine {
 	constructor(
 		module: WebAssembly.Module,
 		readonly memory: WebAssembly.Memory,
-		limits: CoreLimits,
+		readonly limits: CoreLimits,
 	) {
 		this.core = instantiate(module, memory);
 		const { portsMax, segmentsMax, tablesMax, fdbCapacity, slotsMax, captureBytes } = limits;
@@ -212,6 +237,12 @@ export class Engine {
 	/** Errno that ended the port's reception, or 0. */
 	portError(port: number): number {
 		return this.#view.getInt32(this.#port(port) + abi.PORT_ERROR, true);
+	}
+
+	/** Offset of the memory that the `index`th AF_XDP socket has; undefined: there is none for so many. */
+	xsk(index: number): number | undefined {
+		const hasRoom = index < (this.limits.xsksMax ?? 0);
+		return hasRoom ? xskOffset(this.header(abi.HEADER_BYTES_TOTAL), this.limits, index) : undefined;
 	}
 
 	/** Requests of the port that the kernel still holds. */

@@ -128,6 +128,7 @@ export async function startForwarding(
 
 /** Follows links; returns how to stop. */
 function watchKernel(fabric: Fabric, endpoints: Endpoints, background: Background, poller: FdPoller): () => void {
+	fabric.hooks.onRetry = (link) => void background.run(() => fabric.ensureUplink(link));
 	/** There was more news than the kernel could keep, or nobody listened. */
 	const lookAround = () =>
 		void background.run(async () => {

@@ -9,13 +9,14 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { type CaptureReader, CaptureRing } from "../core/capturering.js";
 import { type CounterReader, Counters } from "../core/counters.js";
-import { compileCore, createMemory, DAEMON_LIMITS } from "../core/engine.js";
+import { compileCore, createMemory, DAEMON_LIMITS, xsksOf } from "../core/engine.js";
 import { takeLostFrames } from "../raw/packet.js";
+import { unmapXsks, xskLosses } from "../raw/xsk.js";
 import { errnoName } from "../sys/errno.js";
 import { close, EFD_CLOEXEC, eventfd, write } from "../sys/libc.js";
 import { type Fixture, type Operation, type Reply, STOP, SUSPEND, type WorkerSetup } from "./protocol.js";
 import type { RingKind } from "./ring.js";
-import type { Datapath, PortSpec, PortStats, SegmentSpec } from "./types.js";
+import type { Datapath, PortSpec, PortStats, SegmentSpec, XskSpec } from "./types.js";
 
 export interface DatapathOptions {
 	/** "auto" takes io_uring and falls back to poll(2) with plain reads and writes. */
@@ -52,6 +53,8 @@ export interface RunningDatapath extends Datapath {
 	countersOf(port: number): Uint8Array;
 	/** Lets a port that has not been read from begin with what another one has counted. */
 	setCounters(port: number, bytes: Uint8Array): void;
+	/** See `Switch.addXsk`. */
+	addXsk(spec: XskSpec): Promise<() => Promise<void>>;
 	/** Another number whenever ports have come or gone, or a new thread has taken over. */
 	readonly generation: number;
 }
@@ -117,6 +120,10 @@ class WorkerDatapath implements RunningDatapath {
 	readonly #pending = new Map<number, Pending>();
 	/** What there is, in the order in which it was made. */
 	readonly #fixtures = new Map<string, Fixture>();
+	/** AF_XDP sockets by number, with the frames that they have been known to lose. */
+	readonly #xsks = new Map<number, XskSpec & { lost: number }>();
+	/** Uplinks that have lost theirs, and do not know yet. */
+	readonly #bereft = new Set<number>();
 	readonly #listeners: ((port: number, errnoName: string) => void)[] = [];
 	readonly #gone: Promise<void>;
 	#running: Running;
@@ -215,8 +222,33 @@ class WorkerDatapath implements RunningDatapath {
 		if (running.ringFd >= 0) close(running.ringFd);
 		setTimeout(() => running.memory, FORGOTTEN_MS).unref();
 		this.#running = this.#start(createMemory(this.#module, DAEMON_LIMITS), running.memory);
-		for (const [id, { operation }] of this.#pending) this.#running.port.postMessage({ ...operation, id });
+		for (const [id, { operation, resolve, reject }] of [...this.#pending]) {
+			const isXsk = operation.op === "addXsk" || (operation.op === "removePort" && this.#xsks.has(operation.port));
+			if (!isXsk) this.#running.port.postMessage({ ...operation, id });
+			else {
+				this.#pending.delete(id);
+				if (operation.op === "addXsk") reject(new Error("the thread has ended"));
+				else resolve(0);
+				// Its descriptor may be closed, and another file's by now.
+				if (operation.op === "removePort") this.#xsks.delete(operation.port);
+			}
+		}
 		this.#kick(0);
+		this.#loseXsks(running.memory);
+		for (const uplink of this.#bereft) for (const listener of this.#listeners) listener(uplink, "EOWNERDEAD");
+		this.#bereft.clear();
+	}
+
+	/** AF_XDP sockets end with their thread: their memory is its core's. */
+	#loseXsks(memory: WebAssembly.Memory): void {
+		if (this.#xsks.size === 0) return;
+		const { address, bytes } = xsksOf(memory, DAEMON_LIMITS);
+		unmapXsks(address, bytes);
+		for (const { fd, uplink } of this.#xsks.values()) {
+			close(fd);
+			this.#bereft.add(uplink);
+		}
+		this.#xsks.clear();
 	}
 
 	#giveUp(error: Error): void {
@@ -269,7 +301,11 @@ class WorkerDatapath implements RunningDatapath {
 				if (fixture?.op === "addPort") fixture.spec = { ...fixture.spec, mtuBytes: operation.mtuBytes };
 				break;
 			}
+			case "addXsk":
+				this.#xsks.set(value, { ...operation.spec, lost: 0 });
+				break;
 			case "removePort":
+				this.#xsks.delete(operation.port);
 				fixtures.delete(`port ${operation.port}`);
 				break;
 			case "addSegment":
@@ -314,6 +350,14 @@ class WorkerDatapath implements RunningDatapath {
 		}
 	}
 
+	async addXsk(spec: XskSpec): Promise<() => Promise<void>> {
+		const port = await this.#request({ op: "addXsk", spec });
+		const added = this.#xsks.get(port);
+		return async () => {
+			if (added && this.#xsks.get(port) === added) await this.#request({ op: "removePort", port });
+		};
+	}
+
 	async removePort(port: number): Promise<void> {
 		await this.#request({ op: "removePort", port });
 	}
@@ -339,6 +383,11 @@ class WorkerDatapath implements RunningDatapath {
 	}
 
 	stats(): PortStats[] {
+		for (const xsk of this.#xsks.values()) {
+			const all = xskLosses(xsk.fd);
+			if (all > xsk.lost) this.counters.addLost(xsk.uplink, all - xsk.lost);
+			xsk.lost = Math.max(xsk.lost, all);
+		}
 		return [...this.#fixtures.values()].flatMap((fixture) => {
 			if (fixture.op !== "addPort") return [];
 			const { number: port, spec } = fixture;
@@ -372,6 +421,7 @@ class WorkerDatapath implements RunningDatapath {
 		});
 		this.#kick(SUSPEND);
 		await Promise.race([isDone, hasEnded]);
+		this.#loseXsks(this.#running.memory);
 	}
 
 	async resume(): Promise<void> {

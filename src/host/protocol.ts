@@ -1,7 +1,7 @@
 /** Messages between the main thread and the datapath's thread. */
 import type { MessagePort } from "node:worker_threads";
 import type { RingKind } from "./ring.js";
-import type { PortSpec, SegmentSpec } from "./types.js";
+import type { PortSpec, SegmentSpec, XskSpec } from "./types.js";
 
 /** What the worker is started with. */
 export interface WorkerSetup {
@@ -35,6 +35,8 @@ export type Fixture =
 export type Operation =
 	| { op: "addPort"; spec: PortSpec }
 	| { op: "removePort"; port: number }
+	/** Answers a number for `removePort`. It ends with the thread. */
+	| { op: "addXsk"; spec: XskSpec }
 	| { op: "setMtu"; port: number; mtuBytes: number }
 	| { op: "release" }
 	/** Does nothing but answer. */

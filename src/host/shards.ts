@@ -15,7 +15,7 @@ import type { CounterReader, FdbEntry, IpEntry, PortCounters } from "../core/cou
 import { compileCoreMeanwhile } from "../core/engine.js";
 import { type DatapathOptions, type RunningDatapath, startDatapath } from "./datapath.js";
 import type { RingKind } from "./ring.js";
-import { type PortSpec, type PortStats, type SegmentSpec, WORKERS_MAX } from "./types.js";
+import { type PortSpec, type PortStats, type SegmentSpec, WORKERS_MAX, type XskSpec } from "./types.js";
 
 export interface ShardsOptions extends Omit<DatapathOptions, "onRevived"> {
 	/** Threads, 1 to WORKERS_MAX. Default 1. */
@@ -119,6 +119,10 @@ export class Shards implements RunningDatapath {
 			if (isUplink) worker.shards--;
 			throw error;
 		}
+	}
+
+	addXsk(spec: XskSpec): Promise<() => Promise<void>> {
+		return this.#workerOf(spec.uplink).datapath.addXsk({ ...spec, uplink: this.localOf(spec.uplink) });
 	}
 
 	async removePort(port: number): Promise<void> {

@@ -83,6 +83,16 @@ export interface HostPortSpec extends PortSpecBase {
 
 export type PortSpec = UplinkSpec | EndpointPortSpec | HostPortSpec;
 
+/** An AF_XDP socket of an uplink. */
+export interface XskSpec {
+	/** Port number: what the socket brings is as if this one had. */
+	uplink: number;
+	/** A socket without memory (src/raw/xsk.ts:openXsk); the datapath gives it some, and owns it from then on. */
+	fd: number;
+	/** The link is no hardware: frames can come with checksums that nobody has computed. */
+	isVirtual: boolean;
+}
+
 /** Counters of one port since it was added. `drops` holds the non-zero reasons only (names: assembly/abi.ts DROP_*). */
 export interface PortStats {
 	port: number;

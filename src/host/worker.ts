@@ -10,6 +10,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import * as abi from "../../assembly/abi.js";
 import { DAEMON_LIMITS, Engine } from "../core/engine.js";
+import { mapXsk, unmapXsks } from "../raw/xsk.js";
 import { close } from "../sys/libc.js";
 import { renounce, rest } from "../sys/privileges.js";
 import { coalescible } from "./offloads.js";
@@ -17,7 +18,7 @@ import { type Reply, type Request, SUSPEND, type WorkerSetup } from "./protocol.
 import { revive } from "./revive.js";
 import { openRing, type Ring } from "./ring.js";
 import { Tables } from "./tables.js";
-import type { PortSpec } from "./types.js";
+import type { PortSpec, XskSpec } from "./types.js";
 
 const CONTROL_FILE = 0;
 
@@ -32,6 +33,8 @@ export class Loop {
 	/** Ports on their way out, with the request that waits for it. */
 	readonly #closing = new Map<number, number>();
 	readonly #failed = new Set<number>();
+	/** Which memory AF_XDP sockets have, by port number. */
+	readonly #xsks = new Map<number, number>();
 	#held: boolean;
 
 	constructor(setup: Omit<WorkerSetup, "module" | "memory" | "mode">, engine: Engine, ring: Ring) {
@@ -133,6 +136,8 @@ export class Loop {
 		switch (request.op) {
 			case "addPort":
 				return this.#addPort(request.spec);
+			case "addXsk":
+				return this.#addXsk(request.spec);
 			case "removePort":
 				return this.#removePort(request.port, request.id);
 			case "release":
@@ -174,6 +179,42 @@ export class Loop {
 		if (!this.#held) this.#engine.core.portStart(port);
 	}
 
+	#addXsk({ uplink, fd, isVirtual }: XskSpec): number {
+		const used = new Set(this.#xsks.values());
+		let index = 0;
+		while (used.has(index)) index++;
+		const at = this.#engine.xsk(index);
+		if (at === undefined) throw new Error(`no room for more than ${index} AF_XDP sockets`);
+		try {
+			const { rx, fill } = mapXsk(fd, this.#engine.address + at);
+			const rings = [rx.producer, rx.consumer, rx.entries, fill.producer, fill.entries].map((field) => field + at);
+			const [rxProducer, rxConsumer, rxEntries, fillProducer, fillEntries] = rings as [
+				number,
+				number,
+				number,
+				number,
+				number,
+			];
+			const port = this.#engine.core.xskAdd(
+				at,
+				uplink,
+				isVirtual ? 1 : 0,
+				rxProducer,
+				rxConsumer,
+				rxEntries,
+				fillProducer,
+				fillEntries,
+			);
+			if (port === 0) throw new Error("no room for another port");
+			this.#xsks.set(port, index);
+			this.#open(port, fd);
+			return port;
+		} catch (error) {
+			unmapXsks(this.#engine.address + at, abi.XSK_BYTES);
+			throw error;
+		}
+	}
+
 	/** What has come meanwhile waits in the kernel's queues. */
 	#release(): void {
 		if (!this.#held) return;
@@ -197,6 +238,9 @@ export class Loop {
 		}
 		if (core.rxPending() > 0 || core.txPending() > 0 || !core.portFree(port)) return false;
 		this.#ring.setFile(port, -1);
+		const xsk = this.#xsks.get(port);
+		if (xsk !== undefined && !keepFd) unmapXsks(this.#engine.address + this.#engine.xsk(xsk)!, abi.XSK_BYTES);
+		this.#xsks.delete(port);
 		if (!keepFd) close(this.#fds.get(port)!);
 		this.#fds.delete(port);
 		this.#failed.delete(port);

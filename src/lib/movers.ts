@@ -7,7 +7,7 @@ import type { DatapathOptions } from "../host/datapath.js";
 import { BATCH_FRAMES_MAX, OfflineDatapath } from "../host/offline.js";
 import type { RingKind } from "../host/ring.js";
 import { type Shards, startShards } from "../host/shards.js";
-import type { Datapath, PortSpec, SegmentSpec } from "../host/types.js";
+import type { Datapath, PortSpec, SegmentSpec, XskSpec } from "../host/types.js";
 import type { CapturedFrame } from "../pcap/format.js";
 import { close } from "../sys/libc.js";
 import { FdPoller } from "../sys/poller.js";
@@ -41,6 +41,8 @@ export interface Mover {
 	readonly ring: RingKind | "none";
 	/** Adds a port whose frames go to `sink`; with a descriptor in `spec` they go there instead. */
 	addPort(spec: PortSpec, sink: Sink): Promise<number>;
+	/** See `Switch.addXsk`. */
+	addXsk(spec: XskSpec): Promise<() => Promise<void>>;
 	removePort(port: number): Promise<void>;
 	addSegment(spec: SegmentSpec, learning: boolean): Promise<number>;
 	removeSegment(segment: number): Promise<void>;
@@ -61,6 +63,10 @@ export class OfflineMover implements Mover {
 		this.#sinks.set(port, sink);
 		if (spec.kind === "endpoint") this.#learning.addMember(port, spec.segment);
 		return port;
+	}
+
+	async addXsk(): Promise<never> {
+		throw new TypeError("an offline switch has no AF_XDP sockets");
 	}
 
 	async removePort(port: number): Promise<void> {
@@ -147,6 +153,10 @@ export class LiveMover implements Mover {
 			close(channel.fd);
 			throw error;
 		}
+	}
+
+	addXsk(spec: XskSpec): Promise<() => Promise<void>> {
+		return this.datapath.addXsk(spec);
 	}
 
 	async removePort(port: number): Promise<void> {

@@ -2,7 +2,7 @@
  * A switch for programs, the daemon among them: `createSwitch` and what it answers. It is a thin layer over the
  * datapath (src/host); handles, names, defaults, files and frames of the program itself are what it adds.
  */
-import type { PortSpec, PortStats } from "../host/types.js";
+import type { PortSpec, PortStats, XskSpec } from "../host/types.js";
 import type { CapturedFrame } from "../pcap/format.js";
 import { CaptureWriter } from "../pcap/write.js";
 import { close } from "../sys/libc.js";
@@ -116,6 +116,15 @@ export class Switch {
 			close(device.fd);
 			throw error;
 		});
+	}
+
+	/**
+	 * Lets an uplink receive through an AF_XDP socket, too, which counts for the uplink and ends before it; live only.
+	 * Answers what takes it away again. When its thread dies, it is gone, and the uplink reports EOWNERDEAD.
+	 * @throws Error; the socket stays the caller's
+	 */
+	addXsk(uplink: Port, options: Omit<XskSpec, "uplink">): Promise<() => Promise<void>> {
+		return this.#mover.addXsk({ ...options, uplink: uplink.number });
 	}
 
 	/**

@@ -34,6 +34,7 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
+export const AF_XDP = 44;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_SEQPACKET = 5;
@@ -74,6 +75,7 @@ export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
+export const MAP_POPULATE = 0x8000;
 export const MADV_HUGEPAGE = 14;
 
 export const LOCK_EX = 2;
@@ -141,6 +143,7 @@ const c = {
 	syscallNumbers: lib.func("syscall", "long", ["long", "int", "uint", "uint", "uint", "uintptr_t", "ulong"]),
 	syscallPointer: lib.func("syscall", "long", ["long", "ulong", "ulong", "void *", "ulong"]),
 	syscallSetup: lib.func("syscall", "long", ["long", "ulong", "void *"]),
+	syscallBpf: lib.func("syscall", "long", ["long", "ulong", "void *", "ulong"]),
 };
 
 // Numbers of 424 and above are the same on every architecture.
@@ -148,6 +151,8 @@ const SYS_IO_URING_SETUP = 425;
 const SYS_IO_URING_ENTER = 426;
 const SYS_IO_URING_REGISTER = 427;
 const SYS_PIDFD_OPEN = 434;
+/** arm64 and riscv64 have the generic numbers. */
+const SYS_BPF = process.arch === "x64" ? 321 : 280;
 
 const RLIMIT_NOFILE = 7;
 
@@ -240,6 +245,11 @@ export function ioUringEnter(ringFd: number, toSubmit: number, minComplete: numb
 /** io_uring_register(2). */
 export function ioUringRegister(fd: number, opcode: number, arg: Memory | null, nrArgs: number): number {
 	return c.syscallPointer(SYS_IO_URING_REGISTER, fd, opcode, arg, nrArgs);
+}
+
+/** bpf(2) with a `union bpf_attr`, in which addresses are those of memory that must not move (`addressOf`). */
+export function bpf(command: number, attributes: Memory): number {
+	return c.syscallBpf(SYS_BPF, command, attributes, attributes.length);
 }
 
 // ---- Calls that throw a SysError.

@@ -23,7 +23,7 @@ options("knows macvlan and ipvlan", () => {
 	refuses(() => parseDriver("MACVLAN"), "network driver MACVLAN is not known; use -d macvlan or -d ipvlan");
 });
 
-const DEFAULTS = { mode: "bridge", sources: [], shareParent: false, security: "none" };
+const DEFAULTS = { mode: "bridge", sources: [], shareParent: false, security: "none", uplink: "packet" };
 for (const [given, expected] of [
 	[{}, {}],
 	[{ parent: "eth0.50" }, { parent: "eth0.50" }],

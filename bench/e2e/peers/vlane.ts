@@ -25,13 +25,24 @@ function connect({ socket }: Vlane, netns: string): Promise<void> {
 	});
 }
 
-async function build({ wire: kind, ports }: PictureOptions, ...daemonArguments: string[]): Promise<Picture> {
+/** What a network is made with beside its parent, and what the daemon is started with. */
+interface Settings {
+	daemon?: string[];
+	network?: string[];
+}
+
+async function build(
+	{ wire: kind, ports }: PictureOptions,
+	{ daemon: daemonArguments = [], network = [] }: Settings = {},
+): Promise<Picture> {
 	const wire = await layWire(kind);
+	// A veth claims to take tags out of frames, which keeps AF_XDP away.
+	if (network.length > 0) wire.host.must(["ethtool", "-K", "eth0", "rxvlan", "off"]);
 	process.env.VLANE_TEST_PLAIN = "1";
 	const daemon = await startVlane(wire.host, ...daemonArguments);
 	const parent = ["eth0", ...TAGS[kind]].join(".");
 	const mtu = ["-o", `com.docker.network.driver.mtu=${MTU_BYTES}`];
-	daemon.must("network", "create", `--subnet=${SUBNET}`, "-o", `parent=${parent}`, ...mtu, "bench");
+	daemon.must("network", "create", `--subnet=${SUBNET}`, "-o", `parent=${parent}`, ...mtu, ...network, "bench");
 	daemon.must("network", "connect", "--ip", ADDRESSES.one, "bench", `netns:${wire.one.path}`);
 	daemon.must("network", "connect", "--ip", ADDRESSES.two, "bench", `netns:${wire.two.path}`);
 	const others = Array.from({ length: ports - 2 }, () => newNetns());
@@ -49,6 +60,13 @@ const common = {
 };
 
 export const VLANE_PEERS: Peer[] = [
-	{ name: "vlane", ...common, build },
-	{ name: "vlane-plain", ...common, isExtra: true, build: (options) => build(options, "--coalesce", "off") },
+	{ name: "vlane", ...common, build: (options) => build(options) },
+	{
+		...{ name: "vlane-plain", ...common, isExtra: true },
+		build: (options) => build(options, { daemon: ["--coalesce", "off"] }),
+	},
+	{
+		...{ name: "vlane-xdp", ...common, isExtra: true, missing: needs({ root: true, tun: true, tools: ["ethtool"] }) },
+		build: (options) => build(options, { network: ["-o", "uplink=xdp"] }),
+	},
 ];

@@ -29,6 +29,7 @@ import {
 	segmentCarrier,
 	segmentMtuBytes,
 	statusOf,
+	uplinkWarning,
 	usesFilter,
 } from "./segment.js";
 import { SegmentIndex } from "./segmentindex.js";
@@ -42,6 +43,7 @@ export class Fabric {
 		onReconnect: () => undefined,
 		onVisit: () => undefined,
 		onCorrect: async () => undefined,
+		onRetry: () => undefined,
 	};
 	readonly #segments = new SegmentIndex();
 	readonly #joined = new Map<string, Joined>();
@@ -85,8 +87,10 @@ export class Fabric {
 			undo.add(() => {
 				segment.networks.delete(network.id);
 			});
-			if (shared) await allowSources(joined);
-			else await this.#wiring.raise(segment, !restored);
+			if (shared) {
+				await allowSources(joined);
+				await this.#wiring.speedUp(joined);
+			} else await this.#wiring.raise(segment, !restored);
 		});
 		this.#joined.set(network.id, joined);
 		if (!shared) this.#segments.add(network, segment);
@@ -118,6 +122,7 @@ export class Fabric {
 		if (segment.networks.size > 1) {
 			segment.networks.delete(network.id);
 			await disallowSources(joined);
+			await this.#wiring.slowDown(joined);
 			return;
 		}
 		const host = segment.raised?.host;
@@ -375,7 +380,8 @@ export class Fabric {
 
 	/** What will not work as the user asked for it; empty when everything does. */
 	warning(network: NetworkRecord): string {
-		return mtuWarning(this.#joinedOf(network));
+		const joined = this.#joinedOf(network);
+		return [mtuWarning(joined), uplinkWarning(joined)].filter(Boolean).join("; ");
 	}
 
 	/**
@@ -406,7 +412,8 @@ export class Fabric {
 			return { network: joined?.network };
 		}
 		const uplink = this.#wiring.uplinks.all().find((candidate) => candidate.port === port);
-		if (uplink) {
+		if (uplink && errnoName === "EOWNERDEAD") await uplink.fast.recover(this.netlink.link(uplink.link));
+		else if (uplink) {
 			uplink.failure = errnoName;
 			this.log.warn("uplink failed", { link: uplink.link, errno: errnoName });
 			await this.ensureUplink(uplink.link);
@@ -450,6 +457,7 @@ export class Fabric {
 	/** Passes carrier and MTU of a parent on to all interfaces on it. */
 	async #follow(uplink: Uplink, link: Link, segments: Segment[]): Promise<void> {
 		const carrier = hasCarrier(link);
+		await uplink.fast.follow(link);
 		if (link.mtuBytes === uplink.mtuBytes && carrier === uplink.carrier) return;
 		const { mtuBytes } = link;
 		this.log.info("parent has changed", { link: link.name, mtuBytes, carrier });

@@ -94,8 +94,10 @@ function parentProblem({ parent, problem }: Segment, link: Link | undefined): st
 /** What is not as usual, without being wrong. */
 function notes({ options, segment }: Joined): string[] {
 	const { parent, hostIfname } = segment;
-	if (!parent || parent.vlans.length === 0) return [];
 	const found: string[] = [];
+	const fast = options.uplink === "xdp" ? segment.raised?.uplink?.fast : undefined;
+	if (fast) found.push(uplinkWarning({ options, segment }) || `frames come in by ${fast.kind}`);
+	if (!parent || parent.vlans.length === 0) return found;
 	if (!hostIfname) {
 		const reason = isValidIfname(parent.name) ? "is another VLAN's host interface" : "is too long for a host interface";
 		found.push(`${parent.name} ${reason}: none was made`);
@@ -119,6 +121,12 @@ export function mtuWarning({ options, segment }: Pick<Joined, "options" | "segme
 	if (!segment.raised?.uplink || options.mtuBytes === undefined || options.mtuBytes <= fitBytes) return "";
 	const remedy = `give ${fitBytes} or less, or ${segment.parent?.link} a larger MTU`;
 	return `packets of more than ${fitBytes} bytes do not fit behind the tags and are lost; ${remedy}`;
+}
+
+/** Why frames do not come in as `-o uplink=xdp` asks for; empty when they do. */
+export function uplinkWarning({ options, segment }: Pick<Joined, "options" | "segment">): string {
+	const problem = options.uplink === "xdp" ? (segment.raised?.uplink?.fast.problem ?? "") : "";
+	return problem && `uplink=xdp is not possible, frames come in by the raw socket: ${problem}`;
 }
 
 /** @param link the parent's link, as it is now */

@@ -14,7 +14,9 @@ import {
 } from "../../raw/packet.js";
 import { close } from "../../sys/libc.js";
 import { VlaneError } from "../errors.js";
+import type { Log } from "../log.js";
 import type { ParentRef } from "../types.js";
+import { FastUplink } from "./fastuplink.js";
 import { Heritage, type Inherited } from "./heritage.js";
 
 export interface Uplink {
@@ -26,6 +28,8 @@ export interface Uplink {
 	/** As of the last look at the link, as is `carrier`: up, and something is connected to it. */
 	mtuBytes: number;
 	carrier: boolean;
+	/** What brings its frames if a network wants that. */
+	readonly fast: FastUplink;
 	/** Name of the error that stopped the socket; it has to be opened again. */
 	failure?: string;
 	/** Segments on it, and how many of them need frames to every address. */
@@ -51,9 +55,14 @@ export class Uplinks {
 	/** Sockets of an earlier daemon's, with what they have asked of their links' filters. */
 	readonly #inherited: Inherited[] = [];
 
-	/** @param heritage where to look before a socket is opened */
+	/**
+	 * @param onRetry what has prevented a link's AF_XDP may be gone
+	 * @param heritage where to look before a socket is opened
+	 */
 	constructor(
 		readonly datapath: Switch,
+		readonly log: Log,
+		readonly onRetry: (link: string) => void,
 		readonly heritage = new Heritage(),
 	) {}
 
@@ -134,7 +143,8 @@ export class Uplinks {
 			const { fd, mac, mtuBytes } = socket;
 			const port = await this.datapath.addPort({ type: "fd", fd, name: link.name, mac, mtuBytes });
 			const counts = { users: 0, promiscuousUsers: 0 };
-			const uplink = { link: link.name, port, ...socket, carrier: hasCarrier(link), ...counts };
+			const fast = new FastUplink(this.datapath, port, mac, this.log, () => this.onRetry(link.name));
+			const uplink = { link: link.name, port, fast, ...socket, carrier: hasCarrier(link), ...counts };
 			this.#byLink.set(link.name, uplink);
 			return uplink;
 		} catch (error) {

@@ -23,6 +23,8 @@ export interface WiringHooks {
 	onVisit: (endpoint: EndpointRecord, visit: Inside) => void;
 	/** A record on disk has been corrected to what the parent has now. */
 	onCorrect: (endpoint: EndpointRecord) => Promise<void>;
+	/** `Fabric.ensureUplink` is to be called for this link. */
+	onRetry: (link: string) => void;
 }
 
 export class Wiring {
@@ -41,7 +43,7 @@ export class Wiring {
 		readonly hooks: WiringHooks,
 		readonly heritage: Heritage,
 	) {
-		this.uplinks = new Uplinks(datapath, heritage);
+		this.uplinks = new Uplinks(datapath, log, (link) => hooks.onRetry(link), heritage);
 	}
 
 	/** Opens what the segment needs. A failure is noted as its problem; strict: it throws, and nothing is left behind. */
@@ -69,9 +71,30 @@ export class Wiring {
 				segment.raised = undefined;
 			});
 			for (const joined of segment.networks.values()) await attempt(() => allowSources(joined));
+			for (const joined of segment.networks.values()) {
+				await this.speedUp(joined);
+				undo.add(() => this.slowDown(joined));
+			}
 			if (!uplink || !hostIfname) return;
 			segment.raised.host = await attempt(() => openHostPort(this.datapath, this.netlink, segment, this.heritage));
 		});
+	}
+
+	/** Gives a network what `-o uplink=xdp` asks for, once its segment is raised. */
+	async speedUp({ options, segment }: Joined): Promise<void> {
+		const uplink = options.uplink === "xdp" ? segment.raised?.uplink : undefined;
+		const link = uplink && this.netlink.link(uplink.link);
+		if (link) await uplink.fast.acquire(link);
+	}
+
+	/** Takes back what `speedUp` did. */
+	async slowDown({ options, segment }: Joined): Promise<void> {
+		if (options.uplink === "xdp") await segment.raised?.uplink?.fast.release();
+	}
+
+	#dropStation({ open, endpoint, joined: { options, segment } }: Attached): void {
+		if (!open || options.uplink !== "xdp") return;
+		segment.raised?.uplink?.fast.removeStation(endpoint.mac, segment.parent?.vlans[0]);
 	}
 
 	/** Closes the segment's ports; the devices stay if they are persistent. */
@@ -79,11 +102,15 @@ export class Wiring {
 		const { raised } = segment;
 		if (!raised) return;
 		for (const attached of segment.endpoints) {
+			this.#dropStation(attached);
 			if (attached.open) await attached.open.port.remove();
 			attached.open = undefined;
 		}
 		if (raised.host) await raised.host.port.remove();
-		for (const joined of segment.networks.values()) await disallowSources(joined);
+		for (const joined of segment.networks.values()) {
+			await disallowSources(joined);
+			await this.slowDown(joined);
+		}
 		segment.raised = undefined;
 		await raised.domain.remove();
 		if (raised.uplink) await this.uplinks.release(raised.uplink, segment.promiscuous);
@@ -113,6 +140,7 @@ export class Wiring {
 	async close(attached: Attached): Promise<void> {
 		const { open, endpoint, joined } = attached;
 		const { uplink } = joined.segment.raised ?? {};
+		this.#dropStation(attached);
 		attached.open = undefined;
 		if (open && uplink && usesFilter(joined.segment)) this.uplinks.dropMac(uplink, endpoint.mac);
 		await open?.port.remove();
@@ -168,6 +196,7 @@ export class Wiring {
 			const open = await openPort(this.datapath, device, segmentCarrier(segment) && !attached.waits);
 			undo.add(() => open.port.remove());
 			if (raised.uplink && usesFilter(segment)) this.uplinks.addMac(raised.uplink, mac);
+			if (options.uplink === "xdp") raised.uplink?.fast.addStation(mac, segment.parent?.vlans[0]);
 			attached.open = open;
 		});
 		return repaired;

@@ -8,6 +8,9 @@ import type { VlanProtocol } from "./parent.js";
 
 export type Driver = NetworkRecord["driver"];
 
+/** A raw socket, or AF_XDP sockets for all frames that the host does not need to see. */
+export type UplinkKind = "packet" | "xdp";
+
 /** The meaning of a network's `-o` options. */
 export interface DriverOptions {
 	/** Unparsed, see `parseParent`; undefined: the network never leaves the host. */
@@ -19,6 +22,8 @@ export interface DriverOptions {
 	shareParent: boolean;
 	/** Which addresses its endpoints may send from. */
 	security: PortSecurity;
+	/** How the parent's frames reach the switch, and leave it. */
+	uplink: UplinkKind;
 	/** Undefined: the parent's. */
 	mtuBytes?: number;
 	/** Of a sub-interface's outer tag; undefined: 802.1Q. */
@@ -42,6 +47,7 @@ export const OPTION = {
 	sources: "source_macs",
 	security: "port_security",
 	vlanProtocol: "vlan_protocol",
+	uplink: "uplink",
 } as const;
 
 /** Options that the other driver does not have. */
@@ -49,6 +55,7 @@ const ONLY_OF: Record<string, Driver> = {
 	[OPTION.mode]: "macvlan",
 	[OPTION.shareParent]: "macvlan",
 	[OPTION.sources]: "macvlan",
+	[OPTION.uplink]: "macvlan",
 	[OPTION.ipvlanMode]: "ipvlan",
 	[OPTION.ipvlanFlag]: "ipvlan",
 };
@@ -86,6 +93,7 @@ export function parseDriverOptions(options: Record<string, string>, driver: Driv
 		sources: [],
 		shareParent: false,
 		security: "none",
+		uplink: "packet",
 	};
 	for (const [key, value] of Object.entries(options)) {
 		const only = ONLY_OF[key];
@@ -122,6 +130,9 @@ export function parseDriverOptions(options: Record<string, string>, driver: Driv
 				break;
 			case OPTION.advertiseMs:
 				parsed.advertiseMs = parseInteger(key, value, "integer milliseconds", 100, 2000);
+				break;
+			case OPTION.uplink:
+				parsed.uplink = parseUplink(key, value);
 				break;
 			case OPTION.vlanProtocol:
 				parsed.vlanProtocol = parseVlanProtocol(key, value);
@@ -188,6 +199,15 @@ function parseSecurity(key: string, value: string): PortSecurity {
 	throw new VlaneError(
 		"invalid",
 		`driver-opt ${JSON.stringify(key)} must be none, mac or mac,ip, received: ${JSON.stringify(value)}`,
+	);
+}
+
+function parseUplink(key: string, value: string): UplinkKind {
+	const uplink = (["packet", "xdp"] as const).find((known) => known === value);
+	if (uplink !== undefined) return uplink;
+	throw new VlaneError(
+		"invalid",
+		`driver-opt ${JSON.stringify(key)} must be packet or xdp, received: ${JSON.stringify(value)}`,
 	);
 }
 
