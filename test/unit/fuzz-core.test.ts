@@ -10,7 +10,7 @@ import { testOrSkip } from "../support/needs.js";
 
 const SECONDS = Number(process.env.VLANE_FUZZ_SECONDS ?? 3);
 const CORPUS_BYTES_MAX = 200_000;
-/** Of all branches; what drives io_uring and AF_XDP is much more than another third, and not reached. */
+/** Of all branches; what drives io_uring and AF_XDP is another third, and not reached. */
 const EDGES_SHARE_MIN = 0.22;
 
 const tests = suite("fuzz core");
