@@ -287,7 +287,7 @@ testOrSkip(cni, "mode, mtu, mac, addresses and VLAN are as asked for", need, () 
 	must(about("ADD", b, { config: { ...tagged, master: "eth0" }, args }));
 	assert.is(macOf(b), "02:00:00:00:50:02");
 	assert.ok(addressesOf(b).includes("10.50.0.77/24"));
-	assert.is(b.ping("10.50.0.77"), 1);
+	assert.is(b.ping("10.50.0.1"), 1);
 	assert.is(a.run(["ping", "-c1", "-W1", "10.50.0.77"]).status, 1, "mode private");
 	const runtimeConfig = { mac: "02:00:00:00:50:03", ips: ["10.50.0.78/24", "fd00:50::78"] };
 	must(about("ADD", c, { config: { ...tagged, runtimeConfig }, args }));
