@@ -37,3 +37,22 @@ export async function measure(what: string, from: Namespace, to: Namespace, addr
 	assert.ok(end.sum_received.bytes >= GIB * 0.99, "all of it arrived");
 	assert.ok(retransmits <= RETRANSMITS_MAX, `${retransmits} retransmissions`);
 }
+
+const DATAGRAMS_TOOL = fileURLToPath(new URL("./datagrams-tool.js", import.meta.url));
+const PIECES = 50;
+
+/**
+ * Sends pieces of UDP that are cut into datagrams on the way.
+ * @throws AssertionError when one is wrong, or more than half
+ * are missing
+ */
+export async function sendDatagrams(from: Namespace, to: Namespace, address: string): Promise<void> {
+	const family = address.includes(":") ? "6" : "4";
+	const sink = to.start([process.execPath, DATAGRAMS_TOOL, "sink", family, `${PORT}`]);
+	await sink.waitFor(/^listening$/);
+	const sent = Number(from.must([process.execPath, DATAGRAMS_TOOL, "source", address, `${PORT}`, `${PIECES}`]));
+	const { stdout } = await sink.stop("SIGTERM");
+	const { received, wrong } = JSON.parse(stdout.split("\n")[1] ?? "");
+	assert.is(wrong, 0, `${wrong} datagrams to ${address} were changed`);
+	assert.ok(received > sent / 2, `${received} of ${sent} datagrams to ${address} arrived`);
+}
