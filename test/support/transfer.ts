@@ -43,8 +43,7 @@ const PIECES = 50;
 
 /**
  * Sends pieces of UDP that are cut into datagrams on the way.
- * @throws AssertionError when one is wrong, or more than half
- * are missing
+ * @throws AssertionError when one is wrong, or more than half are missing
  */
 export async function sendDatagrams(from: Namespace, to: Namespace, address: string): Promise<void> {
 	const family = address.includes(":") ? "6" : "4";
