@@ -120,7 +120,7 @@ export function parseDriverOptions(options: Record<string, string>, driver: Driv
 				parsed.shareParent = parseBool(key, value);
 				break;
 			case OPTION.security:
-				parsed.security = parseSecurity(key, value);
+				parsed.security = parseChoice(key, value, ["none", "mac", "mac,ip"]);
 				break;
 			case OPTION.mtu:
 				parsed.mtuBytes = parseMtu(key, value);
@@ -132,7 +132,7 @@ export function parseDriverOptions(options: Record<string, string>, driver: Driv
 				parsed.advertiseMs = parseInteger(key, value, "integer milliseconds", 100, 2000);
 				break;
 			case OPTION.uplink:
-				parsed.uplink = parseUplink(key, value);
+				parsed.uplink = parseChoice(key, value, ["packet", "xdp"]);
 				break;
 			case OPTION.vlanProtocol:
 				parsed.vlanProtocol = parseVlanProtocol(key, value);
@@ -193,31 +193,25 @@ function checkSources({ mode, sources }: DriverOptions): void {
 	}
 }
 
-function parseSecurity(key: string, value: string): PortSecurity {
-	const security = (["none", "mac", "mac,ip"] as const).find((known) => known === value);
-	if (security !== undefined) return security;
+/** One of some words. @throws VlaneError that names them */
+function parseChoice<T extends string>(
+	key: string,
+	value: string,
+	choices: readonly T[],
+	isSame = (choice: T) => choice === value,
+): T {
+	const chosen = choices.find(isSame);
+	if (chosen !== undefined) return chosen;
+	const known = `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
 	throw new VlaneError(
 		"invalid",
-		`driver-opt ${JSON.stringify(key)} must be none, mac or mac,ip, received: ${JSON.stringify(value)}`,
-	);
-}
-
-function parseUplink(key: string, value: string): UplinkKind {
-	const uplink = (["packet", "xdp"] as const).find((known) => known === value);
-	if (uplink !== undefined) return uplink;
-	throw new VlaneError(
-		"invalid",
-		`driver-opt ${JSON.stringify(key)} must be packet or xdp, received: ${JSON.stringify(value)}`,
+		`driver-opt ${JSON.stringify(key)} must be ${known}, received: ${JSON.stringify(value)}`,
 	);
 }
 
 function parseVlanProtocol(key: string, value: string): VlanProtocol {
-	const protocol = (["802.1Q", "802.1ad"] as const).find((known) => known.toLowerCase() === value.toLowerCase());
-	if (protocol !== undefined) return protocol;
-	throw new VlaneError(
-		"invalid",
-		`driver-opt ${JSON.stringify(key)} must be 802.1Q or 802.1ad, received: ${JSON.stringify(value)}`,
-	);
+	const given = value.toLowerCase();
+	return parseChoice(key, value, ["802.1Q", "802.1ad"], (known) => known.toLowerCase() === given);
 }
 
 /** The spellings of Go's strconv.ParseBool, which Docker's options are read with. */
