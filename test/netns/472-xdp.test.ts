@@ -171,6 +171,8 @@ test("a daemon that is killed or replaced, a thread that dies, a network that is
 	await corruptDatapath(site.vlane.pid);
 	const before = redirected(site);
 	await eventually("AF_XDP again", () => detail(site).includes(COPY) && redirected(site) > before);
+	// All that may have been so before the thread had died.
+	await eventually("the next thread forwards", () => ns.ping("10.9.0.1") === 1);
 	await talk(site, ns, "10.9.0.1", "10.9.0.2");
 
 	// Removed under load.
