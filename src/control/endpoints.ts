@@ -348,9 +348,15 @@ export class Endpoints {
 	/**
 	 * The given address, or a stable one; unique on the wire that the network is on.
 	 * @param seed together with the wish's name, what a stable address is derived from
+	 * @param leaving endpoints whose addresses are free, because they go when this one comes
 	 * @throws VlaneError invalid, conflict
 	 */
-	chooseMac(network: NetworkRecord, wish: Pick<EndpointWish, "name" | "mac">, seed = network.name): string {
+	chooseMac(
+		network: NetworkRecord,
+		wish: Pick<EndpointWish, "name" | "mac">,
+		seed = network.name,
+		leaving: EndpointRecord[] = [],
+	): string {
 		const { state, fabric } = this.context;
 		if (network.driver === "ipvlan") {
 			if (wish.mac !== undefined) {
@@ -368,6 +374,7 @@ export class Endpoints {
 			const distant = wire === undefined ? undefined : shared?.holderOf("mac", wire, mac);
 			if (distant) return distant;
 			for (const other of state.endpointsWithMac(mac)) {
+				if (leaving.includes(other)) continue;
 				const neighbour = state.networks.get(other.networkId);
 				if (neighbour && segmentKey(neighbour) === key) return `endpoint ${other.name} of network ${neighbour.name}`;
 			}

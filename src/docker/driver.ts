@@ -87,10 +87,10 @@ export class Driver {
 		const ipv4 = addressOf(network, Address, 4);
 		const ipv6 = addressOf(network, AddressIPv6, 6);
 		fabric.checkUsable(network);
-		await this.#collect(network, EndpointID, [Address, AddressIPv6]);
-		const address = Address ?? AddressIPv6 ?? EndpointID;
-		const mac = this.endpoints.chooseMac(network, { name: address, mac: MacAddress }, segmentKey(network));
-		await state.endpoints.put({
+		const forgotten = this.#forgotten(network, EndpointID, [Address, AddressIPv6]);
+		const wish = { name: Address ?? AddressIPv6 ?? EndpointID, mac: MacAddress };
+		const mac = this.endpoints.chooseMac(network, wish, segmentKey(network), forgotten);
+		const endpoint: EndpointRecord = {
 			id: EndpointID,
 			networkId: NetworkID,
 			created: new Date().toISOString(),
@@ -104,7 +104,8 @@ export class Driver {
 			gateway4: network.internal ? undefined : ipv4?.gateway,
 			gateway6: network.internal ? undefined : ipv6?.gateway,
 			mtuBytes: Number(network.options[OPTION.mtu] ?? fabric.mtuBytes(network)),
-		});
+		};
+		await this.endpoints.releaseAll(forgotten, (changes) => changes.put(state.endpoints, endpoint));
 		log.info("endpoint created for Docker", { network: network.name, endpoint: EndpointID.slice(0, 12), mac });
 		return { Interface: MacAddress === undefined ? { MacAddress: mac } : {} };
 	}
@@ -140,11 +141,11 @@ export class Driver {
 	}
 
 	/** The engine gives an address again only when nobody has it any more. */
-	async #collect(network: NetworkRecord, id: string, addresses: (string | undefined)[]): Promise<void> {
-		for (const other of endpointsOf(this.context.state, network.id)) {
-			const isSame = addresses.some((cidr) => cidr !== undefined && (cidr === other.ipv4 || cidr === other.ipv6));
-			if (other.id === id || isSame) await this.endpoints.release(other);
-		}
+	#forgotten(network: NetworkRecord, id: string, addresses: (string | undefined)[]): EndpointRecord[] {
+		return endpointsOf(this.context.state, network.id).filter(
+			({ id: otherId, ipv4, ipv6 }) =>
+				otherId === id || addresses.some((cidr) => cidr !== undefined && (cidr === ipv4 || cidr === ipv6)),
+		);
 	}
 
 	/** The addresses that the engine's address management has decided on; none with `--ipam-driver=null`. */

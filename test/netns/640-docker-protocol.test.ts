@@ -264,7 +264,11 @@ testOrSkip(protocol, "whatever is wrong with a request to whichever call, an err
 			assert.not.match(answer.Err, /TypeError|undefined is not|Cannot read/);
 			assert.is(await state(), before);
 		}),
-		{ numRuns: Number(process.env.VLANE_TEST_REQUESTS ?? 300) },
+		{
+			numRuns: Number(process.env.VLANE_TEST_REQUESTS ?? 300),
+			// The address of an endpoint that is there, with a bad MAC address: the one that is there stays.
+			examples: [[{ call: "NetworkDriver.CreateEndpoint", path: [2, 2], value: "/%9K<" }]],
+		},
 	);
 	assert.is((await ask("Plugin.Activate")).status, 200);
 	for (const [call, body] of Object.entries(GOOD)) assert.is((await ask(call, body)).status, 200, call);
