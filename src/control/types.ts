@@ -309,6 +309,11 @@ export interface ApiPort extends PortStats {
 	mac: string;
 	mtuBytes: number;
 	carrier: boolean;
+	/**
+	 * What brings an uplink's frames: `packet`, or `xdp (copy)`, `xdp (zero copy)` beside it; `packet, not xdp: REASON`
+	 * where a network asks for it in vain. Empty on other ports.
+	 */
+	input: string;
 }
 
 /** What one address leads to. */

@@ -14,6 +14,7 @@ import { macBytes } from "../netlink/codec.js";
 import { close } from "../sys/libc.js";
 import * as bpf from "./bpf.js";
 import { linkDriver } from "./linkdriver.js";
+import { openXsk } from "./xsk.js";
 
 /** Stations that a parent can have: more than there are ports. */
 const STATIONS_MAX = 16384;
@@ -59,21 +60,14 @@ export class XdpProgram {
 	 */
 	static attach(link: XdpLink): XdpProgram {
 		const queues = checkXdpLink(link);
-		const opened: number[] = [];
-		const keep = (fd: number) => {
-			opened.push(fd);
-			return fd;
-		};
+		const { program, stations, sockets } = load(queues);
 		try {
-			const stations = keep(bpf.createSet(STATIONS_MAX));
-			const sockets = keep(bpf.createSocketMap(queues));
-			const program = keep(bpf.loadXdp(instructions(stations, sockets)));
-			const fds = { stations, sockets, link: bpf.attachXdp(program, link.index, link.name) };
-			close(program); // the link holds it
-			return new XdpProgram(queues, fds);
+			return new XdpProgram(queues, { stations, sockets, link: bpf.attachXdp(program, link.index, link.name) });
 		} catch (error) {
-			for (const fd of opened) close(fd);
+			for (const fd of [stations, sockets]) close(fd);
 			throw error;
+		} finally {
+			close(program); // the link holds it
 		}
 	}
 
@@ -96,6 +90,30 @@ export class XdpProgram {
 	close(): void {
 		const { stations, sockets, link } = this.fds;
 		for (const fd of [link, stations, sockets]) close(fd);
+	}
+}
+
+/** Has the kernel check the program, without a link. @throws SysError why AF_XDP can not be used on this machine */
+export function tryXdp(): void {
+	close(openXsk());
+	const { program, stations, sockets } = load(1);
+	for (const fd of [program, stations, sockets]) close(fd);
+}
+
+/** The program, and the maps that it looks things up in. @throws SysError */
+function load(queues: number): { program: number; stations: number; sockets: number } {
+	const opened: number[] = [];
+	const keep = (fd: number) => {
+		opened.push(fd);
+		return fd;
+	};
+	try {
+		const stations = keep(bpf.createSet(STATIONS_MAX));
+		const sockets = keep(bpf.createSocketMap(queues));
+		return { stations, sockets, program: bpf.loadXdp(instructions(stations, sockets)) };
+	} catch (error) {
+		for (const fd of opened) close(fd);
+		throw error;
 	}
 }
 

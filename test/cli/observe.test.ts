@@ -22,13 +22,14 @@ const PORTS: ApiPort[] = [
 			mac: "02:00:00:00:00:01",
 			mtuBytes: 1500,
 			carrier: true,
+			input: "xdp (copy)",
 		},
 	},
 	{
 		worker: 2,
 		...{ port: 2, name: "v50/web", kind: "endpoint", ...ZERO, rxFrames: 7, rxBytes: 700, txFrames: 9, txBytes: 900 },
 		...{ rxOffloads: 4, networks: ["v50"], parent: "eth0.20.50", vlans: ["20 (802.1ad)", "50"] },
-		...{ mac: "02:00:00:00:00:02", mtuBytes: 1492, carrier: false },
+		...{ mac: "02:00:00:00:00:02", mtuBytes: 1492, carrier: false, input: "" },
 	},
 ];
 
@@ -73,18 +74,18 @@ Observe("ports: a table, as JSON, by a template", async () => {
 		const json = await vlane(["ports", "--json"], { host });
 		assert.equal(json, { status: 0, stdout: `${JSON.stringify(PORTS, undefined, 4)}\n`, stderr: "" });
 		const format =
-			"{{.Name}} {{.Parent}} {{.Vlans}} {{.MAC}} {{.MTU}} {{.Carrier}} {{.Networks}} {{.RxOffloads}} {{.Worker}}";
+			"{{.Name}} {{.Parent}} {{.Vlans}} {{.MAC}} {{.MTU}} {{.Carrier}} {{.Networks}} {{.RxOffloads}} {{.Worker}} {{.Input}}";
 		assert.equal(await vlane(["ports", "--format", format], { host }), {
 			status: 0,
 			stdout:
-				"eth0 eth0  02:00:00:00:00:01 1500 true pub_net,v50 0 1\n" +
-				"v50/web eth0.20.50 20 (802.1ad),50 02:00:00:00:00:02 1492 false v50 4 2\n",
+				"eth0 eth0  02:00:00:00:00:01 1500 true pub_net,v50 0 1 xdp (copy)\n" +
+				"v50/web eth0.20.50 20 (802.1ad),50 02:00:00:00:00:02 1492 false v50 4 2 \n",
 			stderr: "",
 		});
 		const rows = await vlane(["ports", "--format", "json"], { host });
 		assert.is(
 			rows.stdout.split("\n")[1],
-			'{"Carrier":"false","Drops":"0","Filtered":"0","Kind":"endpoint","MAC":"02:00:00:00:00:02","MTU":"1492",' +
+			'{"Carrier":"false","Drops":"0","Filtered":"0","Input":"","Kind":"endpoint","MAC":"02:00:00:00:00:02","MTU":"1492",' +
 				'"Name":"v50/web","Networks":"v50","Parent":"eth0.20.50","Port":"2","RxBytes":"700","RxFrames":"7",' +
 				'"RxOffloads":"4","TxBytes":"900","TxFrames":"9","Vlans":"20 (802.1ad),50","Worker":"2"}',
 		);

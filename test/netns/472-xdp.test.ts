@@ -4,8 +4,9 @@ import * as assert from "uvu/assert";
 import { XdpProgram } from "../../src/raw/xdp.js";
 import { close } from "../../src/sys/libc.js";
 import { inNetns, openNetns } from "../../src/sys/netns.js";
+import { type BpfObject, bpfObjectsOf, isThere } from "../support/bpf.js";
 import { corruptDatapath } from "../support/corrupt.js";
-import { PARENT } from "../support/lan.js";
+import { FAR_END, PARENT } from "../support/lan.js";
 import type { Namespace } from "../support/netns.js";
 import { eventually, type Site, siteTest } from "../support/site.js";
 import { transfer } from "../support/transfer.js";
@@ -23,11 +24,13 @@ const xdp = suite("uplink=xdp");
 /** A veth claims to take tags out of frames, which keeps AF_XDP away. */
 const allow = (site: Site) => site.lan.host.must(["ethtool", "-K", PARENT, "rxvlan", "off"]);
 
-/** Frames that the driver has given to AF_XDP. */
-function redirected({ lan }: Site): number {
+/** Frames that the driver has given to AF_XDP, for each receive queue. */
+function redirectedOf({ lan }: Site): number[] {
 	const counters = lan.host.must(["ethtool", "-S", PARENT]).matchAll(/rx_queue_\d+_xdp_redirect: (\d+)/g);
-	return [...counters].reduce((sum, [, count]) => sum + Number(count), 0);
+	return [...counters].map(([, count]) => Number(count));
 }
+
+const redirected = (site: Site): number => redirectedOf(site).reduce((sum, count) => sum + count, 0);
 
 const hasProgram = ({ lan }: Site): boolean => /\bxdp\b/.test(lan.host.must(["ip", "-d", "link", "show", PARENT]));
 const detail = (site: Site, network = "plain"): string => site.inspect(network).Status.Detail;
@@ -44,8 +47,18 @@ async function talk(site: Site, ns: Namespace, far: string, own: string): Promis
 	await transfer(site.lan.far, ns, own, BYTES);
 }
 
-const test = (name: string, body: (site: Site) => void | Promise<void>, daemon: string[] = []): void =>
-	siteTest(xdp, name, body, { vlans: [50, QINQ], tools: ["ethtool"], daemon });
+/** What `vlane ports` says of the uplink. */
+const input = (site: Site): string => site.vlane.must("ports", "--format", "{{.Input}}").split("\n")[0]!;
+
+/** What the kernel had for a daemon goes away with it, though not at once. */
+const nothingLeft = (objects: BpfObject[]): Promise<void> =>
+	eventually("programs, maps and links are gone", () => !objects.some(isThere));
+
+const test = (
+	name: string,
+	body: (site: Site) => void | Promise<void>,
+	{ daemon, queues }: { daemon?: string[]; queues?: number } = {},
+): void => siteTest(xdp, name, body, { vlans: [50, QINQ], tools: ["ethtool"], daemon, queues });
 
 for (const daemon of [[], ["--workers", "2"]]) {
 	test(
@@ -79,7 +92,7 @@ for (const daemon of [[], ["--workers", "2"]]) {
 				assert.ok(redirected(site) - before > BYTES / 1500, `${own} received through AF_XDP`);
 			}
 		},
-		daemon,
+		{ daemon },
 	);
 }
 
@@ -118,6 +131,7 @@ test("what prevents it is said, the raw socket carries on, and it begins once no
 	const ns = await site.join("plain");
 	const own = site.inspect("plain").Containers;
 	const address = (Object.values(own)[0] as { IPv4Address: string }).IPv4Address.split("/")[0]!;
+	assert.is(input(site), `packet, not xdp: ${stripping}`);
 	const works = async (how: string) => {
 		await eventually(how, () => detail(site).includes(how));
 		await talk(site, ns, "10.9.0.1", address);
@@ -127,6 +141,7 @@ test("what prevents it is said, the raw socket carries on, and it begins once no
 	assert.not(hasProgram(site));
 	allow(site);
 	await works(COPY);
+	assert.is(input(site), "xdp (copy)");
 	site.lan.host.must(["ip", "link", "set", PARENT, "mtu", "2000"]);
 	await works("eth0 has MTU 2000; AF_XDP works up to 1770");
 	assert.not(hasProgram(site));
@@ -147,6 +162,66 @@ test("what prevents it is said, the raw socket carries on, and it begins once no
 	await works(COPY);
 });
 
+test(
+	"a parent with two receive queues, and one that gets another queue",
+	async (site) => {
+		const setQueues = (receive: number) => {
+			const far = () => site.lan.far.must(["ethtool", "-L", FAR_END, "tx", `${receive}`]);
+			// A veth with a program on it may not have fewer queues than its peer sends from.
+			if (receive === 1) far();
+			site.lan.host.must(["ethtool", "-L", PARENT, "rx", `${receive}`]);
+			if (receive > 1) far();
+		};
+		// The sender's kernel chooses a queue for each connection, by chance.
+		const usesBoth = async (what: string, counts: () => number[]) => {
+			const before = counts();
+			await eventually(what, async () => {
+				await transfer(site.lan.far, ns, "10.9.0.2", 1 << 17);
+				return counts().length === 2 && counts().every((count, queue) => count > (before[queue] ?? 0));
+			});
+		};
+		allow(site);
+		setQueues(1);
+		createPlain(site);
+		const ns = await site.join("plain");
+		await talk(site, ns, "10.9.0.1", "10.9.0.2");
+		setQueues(2);
+		const received = (): number[] => {
+			const counters = site.lan.host.must(["ethtool", "-S", PARENT]).matchAll(/rx_queue_\d+_xdp_packets: (\d+)/g);
+			return [...counters].map(([, count]) => Number(count));
+		};
+		await usesBoth("frames of both queues arrive, whatever has a socket", received);
+		assert.is(redirectedOf(site)[1], 0, "the second queue has none");
+		// News of the link is what lets vlane look again.
+		site.lan.host.must(["ip", "link", "set", PARENT, "mtu", "1490"]);
+		await usesBoth("both queues have a socket", () => redirectedOf(site));
+		assert.is(detail(site), COPY);
+	},
+	{ queues: 2 },
+);
+
+test("a parent that is deleted, and another one of its name", async (site) => {
+	allow(site);
+	createPlain(site);
+	const ns = await site.join("plain");
+	await talk(site, ns, "10.9.0.1", "10.9.0.2");
+	const before = bpfObjectsOf(site.vlane.pid);
+	assert.equal([...new Set(before.map(({ kind }) => kind))].sort(), ["link", "map", "prog"]);
+	site.lan.host.must(["ip", "link", "delete", PARENT]);
+	await eventually("the parent is missed", () => detail(site).includes("was not found on the host"));
+	await nothingLeft(before);
+	assert.equal(bpfObjectsOf(site.vlane.pid), []);
+	const peer = ["type", "veth", "peer", "name", FAR_END, "netns", site.lan.far.name];
+	site.lan.host.must(["ip", "link", "add", PARENT, "up", ...peer]);
+	site.lan.station(undefined, ["10.9.0.1/24"]);
+	// It may have been seen, and refused, before it stops to take tags out.
+	allow(site);
+	site.lan.host.must(["ip", "link", "set", PARENT, "mtu", "1490"]);
+	await eventually("AF_XDP again", () => detail(site).includes(COPY));
+	await talk(site, ns, "10.9.0.1", "10.9.0.2");
+	assert.ok(redirected(site) > BYTES / 1500);
+});
+
 test("a daemon that is killed or replaced, a thread that dies, a network that is removed", async (site) => {
 	allow(site);
 	createPlain(site);
@@ -156,8 +231,11 @@ test("a daemon that is killed or replaced, a thread that dies, a network that is
 
 	// Killed under load.
 	const flood = site.lan.far.start(["ping", "-f", "-q", "10.9.0.2"]);
+	const killed = bpfObjectsOf(site.vlane.pid);
+	assert.ok(killed.length > 0);
 	await site.vlane.stopDaemon("SIGKILL");
-	await eventually("no program is left", () => !hasProgram(site));
+	await nothingLeft(killed);
+	assert.not(hasProgram(site));
 	await site.vlane.startDaemon();
 	await eventually("AF_XDP again", () => detail(site).includes(COPY));
 	await talk(site, ns, "10.9.0.1", "10.9.0.2");
@@ -176,8 +254,10 @@ test("a daemon that is killed or replaced, a thread that dies, a network that is
 	await talk(site, ns, "10.9.0.1", "10.9.0.2");
 
 	// Removed under load.
+	const removed = bpfObjectsOf(site.vlane.pid);
 	await site.removeAll();
 	assert.not(hasProgram(site));
+	await nothingLeft(removed);
 	await flood.stop();
 });
 

@@ -46,7 +46,7 @@ const MACHINE = [
 	OFFLOADS,
 	RING,
 	PACKET,
-	/^ok {4}xdp {13}AF_XDP(: E[A-Z]+; parents are read through packet sockets, which need no XDP| sockets can be made)$/,
+	/^ok {4}xdp {13}AF_XDP(: E[A-Z]+; parents are read through packet sockets, which need no XDP| sockets and their program can be made)$/,
 	DRIVERS,
 	/^ok {4}clock {11}clock source \S+$/,
 ];
@@ -67,7 +67,12 @@ const VETH = [
 	line("ok", "promiscuous", "eth0 can receive for every address"),
 	line("ok", "mtu", "endpoints get 1500 bytes, one 802.1Q tag fits on top"),
 	line("ok", "offloads", "checksums, TCP segmentation, driver veth"),
-	line("ok", "parent xdp", "in the driver: basic, redirect"),
+	line(
+		"ok",
+		"parent xdp",
+		"in the driver: basic, redirect; -o uplink=xdp falls back to the packet socket: eth0 takes VLAN tags out of frames " +
+			"before AF_XDP sees them; turn that off: ethtool -K eth0 rxvlan off",
+	),
 ];
 const TAGGED = [
 	...VETH.slice(0, 2),

@@ -19,6 +19,8 @@ export interface LanOptions {
 	vlans?: (number | Tag[])[];
 	/** MTU of both ends of the wire, 1500 when absent. */
 	mtuBytes?: number;
+	/** Queues for each direction at both ends of the wire, 1 when absent. */
+	queues?: number;
 	/** Namespace of the parent; a new one when absent. */
 	host?: Namespace;
 }
@@ -80,10 +82,12 @@ export async function startVlanPeer(ns: Namespace, link: string, vlans: (number 
 }
 
 /** Builds the LAN; resolves when its stations can be given addresses. */
-export async function makeLan({ vlans = [], mtuBytes = 1500, ...given }: LanOptions = {}): Promise<Lan> {
+export async function makeLan({ vlans = [], mtuBytes = 1500, queues = 1, ...given }: LanOptions = {}): Promise<Lan> {
 	const host = given.host ?? new Namespace("host");
 	const far = new Namespace("far");
-	must(["ip", "-n", host.name, "link", "add", PARENT, "type", "veth", "peer", "name", FAR_END, "netns", far.name]);
+	const counts = ["numtxqueues", `${queues}`, "numrxqueues", `${queues}`];
+	const farEnd = ["peer", "name", FAR_END, "netns", far.name, ...counts];
+	must(["ip", "-n", host.name, "link", "add", PARENT, ...counts, "type", "veth", ...farEnd]);
 	const ends: [Namespace, string][] = [
 		[host, PARENT],
 		[far, FAR_END],

@@ -4,6 +4,7 @@ import { release } from "node:os";
 import { compileCore, createMemory, DEFAULT_LIMITS, Engine } from "../../core/engine.js";
 import { openRing } from "../../host/ring.js";
 import { packetFeatures } from "../../raw/packetfeatures.js";
+import { tryXdp } from "../../raw/xdp.js";
 import * as libc from "../../sys/libc.js";
 import { newNetns } from "../../sys/netns.js";
 import { openTap, tunFeatures } from "../../tap/tap.js";
@@ -12,7 +13,6 @@ import { Check, errnoOf, type Finding } from "./finding.js";
 const NODE_MIN = [20, 19] as const;
 /** What a probing TAP device is called, in a namespace that ends with it. */
 const PROBE_NAME = "doctor0";
-const AF_XDP = 44;
 const MODULES = ["macvlan", "ipvlan", "8021q"];
 /** Clocks that take a trap into the hypervisor or the chipset for each reading. */
 const SLOW_CLOCKS = ["acpi_pm", "hpet", "jiffies", "refined-jiffies"];
@@ -132,12 +132,13 @@ function packet(): Finding[] {
 	}
 }
 
+/** The program of `-o uplink=xdp`, loaded as the daemon loads it, but attached to nothing. */
 function xdp(): Finding {
 	const check = new Check("xdp");
 	const without = "parents are read through packet sockets, which need no XDP";
 	try {
-		libc.close(libc.socket(AF_XDP, libc.SOCK_RAW | libc.SOCK_CLOEXEC, 0));
-		return check.ok("AF_XDP sockets can be made");
+		tryXdp();
+		return check.ok("AF_XDP sockets and their program can be made");
 	} catch (error) {
 		const code = errnoOf(error);
 		if (code === "EPERM") return check.skip(`AF_XDP: ${code}`, "run as root");

@@ -6,6 +6,7 @@ import type { Link } from "../../netlink/link.js";
 import { Rtnetlink } from "../../netlink/rtnetlink.js";
 import { type LinkDriver, linkDriver } from "../../raw/linkdriver.js";
 import { openPacketSocket } from "../../raw/packet.js";
+import { checkXdpLink } from "../../raw/xdp.js";
 import { isErrno } from "../../sys/errno.js";
 import { close } from "../../sys/libc.js";
 import { messageOf } from "../errors.js";
@@ -203,14 +204,22 @@ function offloads({ name, txChecksum, tso, lro }: LinkDriver): Finding {
 	return check.ok(`without ${missing.join(" and ")}${by}`, "the kernel does that in software, which costs CPU time");
 }
 
-function xdpOf({ index }: Link): Finding {
+/** Looks only: a program that is attached, if only for a moment, changes offloads of some drivers and resets others. */
+function xdpOf(link: Link): Finding {
 	const check = new Check("parent xdp");
 	const generic = new GenericNetlink();
 	try {
-		const features = generic.xdpFeatures(index);
+		const features = generic.xdpFeatures(link.index);
 		if (features === undefined) return check.skip("the kernel does not tell (before Linux 6.3)", "");
-		if (!features.includes("basic")) return check.ok("not in the driver, generic XDP only");
-		return check.ok(`in the driver: ${features.join(", ")}`);
+		const fallsBack = "-o uplink=xdp falls back to the packet socket";
+		if (!features.includes("basic")) return check.ok("not in the driver, generic XDP only", fallsBack);
+		const found = `in the driver: ${features.join(", ")}`;
+		try {
+			const queues = checkXdpLink(link);
+			return check.ok(found, `-o uplink=xdp can use it, with ${queues === 1 ? "one queue" : `${queues} queues`}`);
+		} catch (error) {
+			return check.ok(found, `${fallsBack}: ${messageOf(error)}`);
+		}
 	} finally {
 		generic.close();
 	}

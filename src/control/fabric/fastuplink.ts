@@ -55,17 +55,22 @@ export class FastUplink {
 		await this.follow(link);
 	}
 
-	/** One network less. */
+	/** One network less; nobody is told of a problem that nobody has. */
 	async release(): Promise<void> {
-		if (--this.#users === 0) await this.#stop();
+		if (--this.#users > 0) return;
+		await this.#stop();
+		this.problem = "";
 	}
 
 	/** The parent has changed, perhaps what prevents it. */
 	async follow(link: Link): Promise<void> {
 		if (this.#users === 0) return;
 		try {
-			if (this.#running) checkXdpLink(link);
-			else await this.#start(link);
+			// Frames of a queue without a socket are not lost, they come by the raw socket.
+			if (checkXdpLink(link) !== this.#running?.program.queues) {
+				await this.#stop();
+				await this.#start(link);
+			}
 			this.problem = "";
 		} catch (error) {
 			await this.#stop();

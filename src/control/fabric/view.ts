@@ -23,7 +23,7 @@ export interface Viewed {
 	stats(): PortStats[];
 }
 
-type Place = Pick<ApiPort, "networks" | "parent" | "vlans" | "mac" | "mtuBytes" | "carrier">;
+type Place = Pick<ApiPort, "networks" | "parent" | "vlans" | "mac" | "mtuBytes" | "carrier" | "input">;
 
 export class View {
 	constructor(readonly viewed: Viewed) {}
@@ -98,7 +98,7 @@ export class View {
 			if (!raised) continue;
 			const networks = [...segment.networks.values()].map(({ network }) => network.name);
 			if (raised.uplink) {
-				const { port, mac, mtuBytes, carrier, link } = raised.uplink;
+				const { port, mac, mtuBytes, carrier, link, fast } = raised.uplink;
 				const others = places.get(port.number)?.networks ?? [];
 				places.set(port.number, {
 					networks: [...others, ...networks],
@@ -107,13 +107,22 @@ export class View {
 					mac,
 					mtuBytes,
 					carrier,
+					input: fast.problem ? `${fast.kind}, not xdp: ${fast.problem}` : fast.kind,
 				});
 			}
 			const place = (open: OpenPort, of: string[]) => {
 				const { name = "", vlans = [] } = segment.parent ?? {};
 				const { mac, number } = open.port;
 				const { mtuBytes, carrier } = open;
-				places.set(number, { networks: of, parent: name, vlans: vlans.map(vlanText), mac, mtuBytes, carrier });
+				places.set(number, {
+					networks: of,
+					parent: name,
+					vlans: vlans.map(vlanText),
+					mac,
+					mtuBytes,
+					carrier,
+					input: "",
+				});
 			};
 			if (raised.host) place(raised.host, networks);
 			for (const { open, joined } of segment.endpoints) if (open) place(open, [joined.network.name]);
@@ -123,7 +132,7 @@ export class View {
 }
 
 /** A port that is being added or removed just now. */
-const NOWHERE: Place = { networks: [], parent: "", vlans: [], mac: "", mtuBytes: 0, carrier: false };
+const NOWHERE: Place = { networks: [], parent: "", vlans: [], mac: "", mtuBytes: 0, carrier: false, input: "" };
 
 /** Sets apart what an uplink hears and nobody here is concerned with. */
 function split(stats: PortStats): PortStats & Pick<ApiPort, "filtered"> {
