@@ -38,3 +38,10 @@ export function setOffloads(ns: Namespace, ifname: string, isOn: boolean): void 
 		close(netns);
 	}
 }
+
+const TUNSETOFFLOAD = 0x400454d0;
+
+/** Has a TAP's kernel finish all frames that it sends, and give up those that are not finished (linux/if_tun.h). */
+export function takeNoOffloads(fd: number, ifname: string): void {
+	ioctl(fd, TUNSETOFFLOAD, 0, "TUNSETOFFLOAD", ifname);
+}
