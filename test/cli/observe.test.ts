@@ -74,7 +74,8 @@ Observe("ports: a table, as JSON, by a template", async () => {
 		const json = await vlane(["ports", "--json"], { host });
 		assert.equal(json, { status: 0, stdout: `${JSON.stringify(PORTS, undefined, 4)}\n`, stderr: "" });
 		const format =
-			"{{.Name}} {{.Parent}} {{.Vlans}} {{.MAC}} {{.MTU}} {{.Carrier}} {{.Networks}} {{.RxOffloads}} {{.Worker}} {{.Input}}";
+			"{{.Name}} {{.Parent}} {{.Vlans}} {{.MAC}} {{.MTU}} {{.Carrier}} {{.Networks}} {{.RxOffloads}} {{.Worker}} " +
+			"{{.Input}}";
 		assert.equal(await vlane(["ports", "--format", format], { host }), {
 			status: 0,
 			stdout:
@@ -85,8 +86,8 @@ Observe("ports: a table, as JSON, by a template", async () => {
 		const rows = await vlane(["ports", "--format", "json"], { host });
 		assert.is(
 			rows.stdout.split("\n")[1],
-			'{"Carrier":"false","Drops":"0","Filtered":"0","Input":"","Kind":"endpoint","MAC":"02:00:00:00:00:02","MTU":"1492",' +
-				'"Name":"v50/web","Networks":"v50","Parent":"eth0.20.50","Port":"2","RxBytes":"700","RxFrames":"7",' +
+			'{"Carrier":"false","Drops":"0","Filtered":"0","Input":"","Kind":"endpoint","MAC":"02:00:00:00:00:02",' +
+				'"MTU":"1492","Name":"v50/web","Networks":"v50","Parent":"eth0.20.50","Port":"2","RxBytes":"700","RxFrames":"7",' +
 				'"RxOffloads":"4","TxBytes":"900","TxFrames":"9","Vlans":"20 (802.1ad),50","Worker":"2"}',
 		);
 	});

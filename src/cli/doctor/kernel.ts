@@ -138,7 +138,7 @@ function xdp(): Finding {
 	const without = "parents are read through packet sockets, which need no XDP";
 	try {
 		tryXdp();
-		return check.ok("AF_XDP sockets and their program can be made");
+		return check.ok("AF_XDP and its program can be had");
 	} catch (error) {
 		const code = errnoOf(error);
 		if (code === "EPERM") return check.skip(`AF_XDP: ${code}`, "run as root");
