@@ -46,7 +46,7 @@ const MACHINE = [
 	OFFLOADS,
 	RING,
 	PACKET,
-	/^ok {4}xdp {13}AF_XDP(: E[A-Z]+; parents are read through packet sockets, which need no XDP| and its program can be had)$/,
+	/^ok {4}xdp {13}AF_XDP(: E[A-Z]+; parents are read through packet sockets, which need no XDP| and its program work)$/,
 	DRIVERS,
 	/^ok {4}clock {11}clock source \S+$/,
 ];

@@ -138,7 +138,7 @@ function xdp(): Finding {
 	const without = "parents are read through packet sockets, which need no XDP";
 	try {
 		tryXdp();
-		return check.ok("AF_XDP and its program can be had");
+		return check.ok("AF_XDP and its program work");
 	} catch (error) {
 		const code = errnoOf(error);
 		if (code === "EPERM") return check.skip(`AF_XDP: ${code}`, "run as root");
