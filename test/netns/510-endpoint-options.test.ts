@@ -82,6 +82,21 @@ test("addresses are announced again when the parent comes back", async (site) =>
 	await eventually("it is announced", () => site.port("n", ns).rxFrames > before);
 });
 
+test("after a restart of the daemon they are announced as often as ever, the first time at once", async (site) => {
+	// Nobody waits for a second one.
+	site.create("n", "--subnet=10.5.0.0/24", "-o", "parent=eth0.50", "-o", `${NMSGS}=1`);
+	const ns = site.namespace("c");
+	await site.connect("n", ns);
+	await site.vlane.stopDaemon("SIGKILL");
+	const wire = await capture(site.lan.far, "lan0");
+	await site.vlane.startDaemon();
+	await eventually("it is announced", () => site.port("n", ns).rxFrames > 0);
+	const frames = decoded(await wire.stop()).filter(
+		({ ethertype, src }) => ethertype === ETHERTYPE_ARP && src === macOf(ns),
+	);
+	assert.is(frames.length, 1);
+});
+
 test("the default route is that of the highest priority, else of the first network name", async (site) => {
 	const make = (name: string, second: number) =>
 		site.create(

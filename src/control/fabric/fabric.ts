@@ -143,10 +143,11 @@ export class Fabric {
 	async attachEndpoint(network: NetworkRecord, endpoint: EndpointRecord, restored: boolean): Promise<string[]> {
 		const joined = this.#joinedOf(network);
 		const attached: Attached = { endpoint, joined, persistent: restored, waits: false, problem: "" };
-		const repaired = restored ? await this.#wiring.reopen(attached) : await this.#wiring.open(attached, true);
+		if (!restored) await this.#wiring.open(attached, true);
 		this.#attached.set(endpoint.id, attached);
 		joined.segment.endpoints.add(attached);
-		return repaired;
+		// Only what is attached can be told about: whoever hears that it is connected again asks where it is.
+		return restored ? await this.#wiring.reopen(attached) : [];
 	}
 
 	/** Whether the network or endpoint with this id is attached. */
