@@ -4,12 +4,8 @@
 export class Queue {
 	#tail: Promise<unknown> = Promise.resolve();
 	#closed: Error | undefined;
-	readonly #onDone: () => void;
-
-	/** @param onDone called after each task, whether it has failed or not */
-	constructor(onDone: () => void = () => undefined) {
-		this.#onDone = onDone;
-	}
+	/** Called after each task, whether it has failed or not. */
+	readonly onDone: (() => void)[] = [];
 
 	/** Runs `task` after everything that was queued before it; settles as `task` does. */
 	run<T>(task: () => T | Promise<T>): Promise<T> {
@@ -17,7 +13,11 @@ export class Queue {
 			if (this.#closed) throw this.#closed;
 			return task();
 		});
-		this.#tail = result.catch(() => undefined).then(this.#onDone);
+		this.#tail = result
+			.catch(() => undefined)
+			.then(() => {
+				for (const call of this.onDone) call();
+			});
 		return result;
 	}
 

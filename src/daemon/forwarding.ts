@@ -84,7 +84,8 @@ export async function startForwarding(
 		onPortError: (port, errnoName) => void background.run(() => reconciler.port(port, errnoName)),
 	});
 
-	const queue = new Queue(releaseMemorySoon);
+	const queue = new Queue();
+	queue.onDone.push(releaseMemorySoon);
 	const lifetimes = new Lifetimes(poller, (target) => void background.run(() => containers.ended(target)));
 	closers.push(() => lifetimes.close());
 	const watches = new NetnsWatches(poller, (netnsId) => void background.run(() => reconciler.namespace(netnsId)));

@@ -13,7 +13,7 @@ import { parseListenAddress, parseMetricsPlace } from "./listenaddress.js";
 import { createLog } from "./log.js";
 import type { DaemonOptions } from "./options.js";
 import { checkCapabilities, checkTun, prepareSocket } from "./preflight.js";
-import { leaveWithSupervisor, succeedRunning, succeedStored } from "./succession.js";
+import { Deposit, succeedRunning, succeedStored } from "./succession.js";
 
 /**
  * Runs the daemon in this process until SIGTERM or SIGINT. Containers and their interfaces are left as they are then.
@@ -67,7 +67,9 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		const inherited = (await succession?.inherit()) ?? {};
 		const forwarding = await startForwarding(stateDir, starting, inherited, settings, closers, log);
 		await succession?.begin(forwarding);
-		const [{ startServices }] = await Promise.all([import("./services.js"), succession?.settle()]);
+		await succession?.settle();
+		const deposit = Deposit.open(forwarding, stateDir);
+		const { startServices } = await import("./services.js");
 		if (running) await prepareSocket(socket);
 		await startServices(options, { dashboardAddress, metricsPlace }, forwarding, closers);
 		const { ring } = forwarding.datapath;
@@ -82,7 +84,7 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		log.info("stopping, containers keep running", { reason });
 		if (reason === HANDED_OVER) return;
 		notify(["STOPPING=1"]);
-		await leaveWithSupervisor(forwarding, stateDir);
+		await deposit?.leave();
 	} finally {
 		stopped.forget();
 		for (const close of closers.reverse()) await close();

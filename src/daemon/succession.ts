@@ -4,14 +4,17 @@
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Heirloom, Heritage } from "../control/fabric/heritage.js";
+import { type Heirloom, Heritage, type Inherited } from "../control/fabric/heritage.js";
 import { messageOf } from "../control/log.js";
-import { forgetFd, hasSupervisor, storeFd, takePassedFds } from "../sys/notify.js";
+import { forgetFd, hasSupervisor, heard, storeFd, takePassedFds } from "../sys/notify.js";
 import type { Forwarding } from "./forwarding.js";
 import { Predecessor } from "./predecessor.js";
 
 /** What is told about descriptors that the supervisor keeps, in the state directory. */
 const NOTES = "handover.json";
+
+/** Names of descriptors are passed in one variable of the environment, which can not be longer (MAX_ARG_STRLEN). */
+const NAME_BYTES_MAX = 130_000;
 
 interface Notes {
 	items: Heirloom[];
@@ -59,7 +62,7 @@ export function succeedStored(stateDir: string): Succession | undefined {
 	return {
 		inherit: async () => ({ heritage: new Heritage(items) }),
 		begin: (forwarding) => begin(forwarding, new Map(counters)),
-		// Whoever keeps a descriptor of a device keeps the device.
+		// What is in use is deposited again; whoever keeps a descriptor of another device keeps the device.
 		settle: async () => {
 			for (const { name } of passed) forgetFd(name);
 		},
@@ -67,25 +70,88 @@ export function succeedStored(stateDir: string): Succession | undefined {
 	};
 }
 
-/** Leaves the descriptors with the supervisor, and stops forwarding; for a daemon that is about to end. */
-export async function leaveWithSupervisor({ queue, context, mover }: Forwarding, stateDir: string): Promise<void> {
-	if (!hasSupervisor()) return;
-	await queue.run(async () => {
-		const inventory = context.fabric.inventory();
-		await mover.datapath.suspend();
-		const notes: Notes = { items: [], counters: {} };
-		for (const { fd, ...item } of inventory) {
-			if (!storeFd(item.key, fd)) continue;
-			notes.items.push(item);
-			notes.counters[item.key] = Buffer.from(mover.datapath.countersOf(item.port)).toString("base64");
+/**
+ * What the supervisor keeps of this daemon: copies of its descriptors, always. However the daemon ends, carriers and
+ * receive filters stay as they are, and frames wait in the kernel's queues for the next one.
+ */
+export class Deposit {
+	/** Keys of what it has. */
+	readonly #kept = new Set<string>();
+	#nameBytes = 0;
+	/** What the notes say. */
+	#noted = "";
+	#isLeft = false;
+
+	private constructor(
+		readonly forwarding: Forwarding,
+		readonly stateDir: string,
+	) {}
+
+	/** Keeps it up to date from now on. Undefined: there is no supervisor. */
+	static open(forwarding: Forwarding, stateDir: string): Deposit | undefined {
+		if (!hasSupervisor()) return undefined;
+		const deposit = new Deposit(forwarding, stateDir);
+		forwarding.context.fabric.hooks.onClose = (key) => deposit.#giveUp(key);
+		forwarding.queue.onDone.push(() => deposit.#update());
+		deposit.#update();
+		return deposit;
+	}
+
+	/** Stops forwarding, with counters for the next daemon; for one that is about to end. */
+	leave(): Promise<void> {
+		const { queue, context, mover } = this.forwarding;
+		return queue.run(async () => {
+			this.#isLeft = true;
+			const inventory = context.fabric.inventory();
+			await mover.datapath.suspend();
+			this.#store(inventory);
+			const counters = inventory.map(({ key, port }) => {
+				return [key, Buffer.from(mover.datapath.countersOf(port)).toString("base64")] as const;
+			});
+			this.#note({ items: inventory.map(itemOf), counters: Object.fromEntries(counters) });
+		});
+	}
+
+	#update(): void {
+		if (this.#isLeft) return;
+		const inventory = this.forwarding.context.fabric.inventory();
+		this.#store(inventory);
+		// What a descriptor does not say by itself.
+		this.#note({
+			items: inventory.filter(({ ifindex, waits }) => ifindex !== undefined || waits).map(itemOf),
+			counters: {},
+		});
+	}
+
+	#store(inventory: readonly Inherited[]): void {
+		for (const { key, fd } of inventory) {
+			if (this.#kept.has(key) || this.#nameBytes + key.length > NAME_BYTES_MAX || !storeFd(key, fd)) continue;
+			this.#kept.add(key);
+			this.#nameBytes += key.length + 1;
 		}
+	}
+
+	#note(notes: Notes): void {
+		const text = JSON.stringify(notes);
+		if (text === this.#noted) return;
 		try {
-			writeFileSync(join(stateDir, NOTES), JSON.stringify(notes), { mode: 0o600 });
+			writeFileSync(join(this.stateDir, NOTES), text, { mode: 0o600 });
+			this.#noted = text;
 		} catch (error) {
-			context.log.warn(`counters begin anew after this: ${messageOf(error)}`);
+			this.forwarding.context.log.warn(`the next daemon will not know all of this one: ${messageOf(error)}`);
 		}
-	});
+	}
+
+	/** Before it is closed: whoever has a copy of a device's descriptor keeps the device. */
+	async #giveUp(key: string): Promise<void> {
+		if (!this.#kept.delete(key)) return;
+		this.#nameBytes -= key.length + 1;
+		forgetFd(key);
+		await heard(this.forwarding.poller);
+	}
 }
+
+const itemOf = ({ fd: _, ...item }: Inherited): Heirloom => item;
 
 async function begin({ context, mover }: Forwarding, counters: ReadonlyMap<string, Uint8Array>): Promise<void> {
 	const { fabric, log } = context;

@@ -74,6 +74,8 @@ export function unitText({ node, command, pluginDir, socketGroup }: UnitSpec): s
 Description=vlane, macvlan and 802.1Q networks for Docker
 After=network.target
 Before=docker.service
+StartLimitIntervalSec=60
+StartLimitBurst=30
 
 [Service]
 Type=notify
@@ -84,7 +86,7 @@ FileDescriptorStoreMax=16384
 TimeoutStartSec=30
 WatchdogSec=${WATCHDOG_SECONDS}
 Restart=always
-RestartSec=1
+RestartSec=0
 
 ${LIMITS}
 ${writable(pluginDir)}

@@ -69,7 +69,7 @@ export function sendFds(fd: number, text: string, fds: readonly number[]): numbe
 }
 
 /** Takes one message off a socket; undefined when there is none yet, "end" when there will be none. */
-function receiveFds(fd: number): FdMessage | "end" | undefined {
+export function receiveFds(fd: number): FdMessage | "end" | undefined {
 	prepare(TEXT_BYTES_MAX, CMSGHDR_BYTES + 4 * FDS_MAX);
 	const bytes = libc.recvmsgAt(fd, base, libc.MSG_CMSG_CLOEXEC);
 	if (bytes < 0) {

@@ -2,12 +2,15 @@
  * What a service says to systemd (sd_notify(3)) and is given by it (sd_listen_fds(3)). Without a supervisor that
  * listens, nothing happens.
  */
-import { sendDatagram } from "./fdsocket.js";
-import { F_SETFD, FD_CLOEXEC, fcntl } from "./libc.js";
+import { isReadable, sendDatagram } from "./fdsocket.js";
+import { close, F_SETFD, FD_CLOEXEC, fcntl, SOCK_CLOEXEC, SOCK_STREAM, socketpair } from "./libc.js";
+import type { FdPoller } from "./poller.js";
 
 /** First descriptor that a supervisor passes. */
 const LISTEN_FDS_START = 3;
 const NAME_BYTES_MAX = 255;
+/** A supervisor that is busy for longer is not waited for. */
+const HEARD_MS_MAX = 1000;
 /** How often a process says that it lives when nobody has told it how often: a third of what the unit allows. */
 const WATCHDOG_MS = 10_000;
 
@@ -41,6 +44,19 @@ export function storeFd(name: string, fd: number): boolean {
 /** Gives up all descriptors that are kept under a name. */
 export function forgetFd(name: string): void {
 	notify(["FDSTOREREMOVE=1", `FDNAME=${name}`]);
+}
+
+/** Resolves once the supervisor has done what it was told until now, or after a second (sd_notify_barrier(3)). */
+export async function heard(poller: FdPoller): Promise<void> {
+	const [ours, theirs] = socketpair(SOCK_STREAM | SOCK_CLOEXEC);
+	try {
+		const isSaid = notify(["BARRIER=1"], [theirs]);
+		close(theirs);
+		// It answers by closing its copy.
+		if (isSaid) await isReadable(poller, ours, HEARD_MS_MAX);
+	} finally {
+		close(ours);
+	}
 }
 
 /** How many descriptors the supervisor has passed to this process. */

@@ -1,18 +1,17 @@
 /** Daemons that follow each other without an interruption: descriptors are handed over, and what can go wrong then. */
-import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { HELLO } from "../../src/daemon/handover.js";
-import { connectFds, FdConnection } from "../../src/sys/fdsocket.js";
-import { AF_UNIX, bind, close, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, socket } from "../../src/sys/libc.js";
+import { connectFds } from "../../src/sys/fdsocket.js";
+import { close } from "../../src/sys/libc.js";
 import { FdPoller } from "../../src/sys/poller.js";
-import { onCleanup } from "../support/cleanup.js";
 import { type Lan, makeLan, PARENT } from "../support/lan.js";
 import { testOrSkip } from "../support/needs.js";
 import { Namespace, type Started } from "../support/netns.js";
-import { MAIN, startVlane, type Vlane } from "../support/vlane.js";
+import { Supervisor } from "../support/supervisor.js";
+import { startVlane, type Vlane } from "../support/vlane.js";
 
 const TOOL = fileURLToPath(new URL("../support/sequence-tool.js", import.meta.url));
 const NEED = { root: true, tun: true, tools: ["ip", "ping", "iperf3"] };
@@ -200,73 +199,44 @@ testOrSkip(handover, "a daemon that is killed while it hands over is succeeded a
 	}
 });
 
-/** A supervisor that keeps descriptors: what systemd does for a service with FileDescriptorStoreMax=. */
-testOrSkip(handover, "descriptors wait with the supervisor while the daemon is restarted", NEED, async () => {
-	await vlane.stopDaemon();
-	const path = join(vlane.directory, "notify");
-	const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	const address = Buffer.alloc(2 + Buffer.byteLength(path) + 1);
-	address.writeUInt16LE(AF_UNIX, 0);
-	address.write(path, 2);
-	bind(fd, address, path);
-	const notified = new FdConnection(fd, poller);
-	const kept: { name: string; fd: number }[] = [];
-	/** Reads what the daemon says until it says `word`. */
-	const hear = async (word: string): Promise<void> => {
-		for (;;) {
-			const { text, fds } = (await notified.receive(30_000)) ?? { text: "", fds: [] };
-			const name = /^FDNAME=(.*)$/m.exec(text)?.[1] ?? "";
-			if (/^FDSTORE=1$/m.test(text)) kept.push(...fds.map((each) => ({ name, fd: each })));
-			if (/^FDSTOREREMOVE=1$/m.test(text)) {
-				for (const item of kept.filter((each) => each.name === name)) close(item.fd);
-				kept.splice(0, kept.length, ...kept.filter((each) => each.name !== name));
-			}
-			if (text.split("\n").includes(word)) return;
-		}
-	};
-	const supervise = () => {
-		const argv = ["--state-dir", vlane.stateDirectory, "--socket", vlane.socket, "--docker-plugin-dir", "none"];
-		const script = 'LISTEN_PID=$$ exec "$@"';
-		const command = ["sh", "-c", script, "sh", process.execPath, MAIN, "daemon", ...argv];
-		const child = spawn("ip", ["netns", "exec", lan.host.name, ...command], {
-			stdio: ["ignore", "ignore", "ignore", ...kept.map((item) => item.fd)],
-			env: {
-				...process.env,
-				NOTIFY_SOCKET: path,
-				LISTEN_FDS: `${kept.length}`,
-				LISTEN_FDNAMES: kept.map(({ name }) => name).join(":"),
-			},
-		});
-		onCleanup(() => child.kill("SIGKILL"));
-		return { child, ended: new Promise((resolve) => child.on("exit", resolve)) };
-	};
-	const first = supervise();
-	await hear("READY=1");
-	pings();
-	const before = [view(c1), view(c2), promiscuity()];
-	const counted = received(`v50/${c1.name}`);
-	const lost = await countLost(async () => {
-		first.child.kill("SIGTERM");
-		await hear("STOPPING=1");
-		await first.ended;
-		first.child.removeAllListeners();
-		while (kept.length < 6) await hear("FDSTORE=1");
-		assert.equal([view(c1), view(c2), promiscuity()], before, "while nobody reads");
-		const second = supervise();
-		await hear("READY=1");
-		onCleanup(() => second.child.kill("SIGKILL"));
+/** Below a supervisor that keeps descriptors: what systemd does for a service with FileDescriptorStoreMax=. */
+for (const [how, signal] of Object.entries({ stopped: "SIGTERM", killed: "SIGKILL" } as const)) {
+	testOrSkip(handover, `${how}, its descriptors wait with the supervisor for the next daemon`, NEED, async () => {
+		await vlane.stopDaemon();
+		const supervisor = new Supervisor();
+		vlane.supervisor = supervisor;
+		await vlane.startDaemon();
+		await supervisor.hear("READY=1");
 		pings();
-		assert.equal([view(c1), view(c2), promiscuity()], before);
-		assert.ok(received(`v50/${c1.name}`) >= counted, "counters go on");
+		const before = [view(c1), view(c2), promiscuity()];
+		const counted = received(`v50/${c1.name}`);
+		const lost = await countLost(async () => {
+			await vlane.stopDaemon(signal);
+			assert.is(supervisor.kept.size, 6, [...supervisor.kept.keys()].join());
+			assert.equal([view(c1), view(c2), promiscuity()], before, "while nobody reads");
+			await vlane.startDaemon();
+			await supervisor.hear("READY=1");
+			pings();
+			assert.equal([view(c1), view(c2), promiscuity()], before);
+		});
+		console.log(`datagrams lost while it is ${how} and started again, of ${DATAGRAMS}: ${JSON.stringify(lost)}`);
+		areFew(lost);
+		if (signal === "SIGTERM") assert.ok(received(`v50/${c1.name}`) >= counted + DATAGRAMS, "counters go on");
 		isThere();
-		second.child.kill("SIGTERM");
-		await second.ended;
+		// What is kept is given back as what was opened: nothing of it holds a device.
+		for (const words of [`disconnect v50 ${c1.name}`, `disconnect v50 ${c2.name}`, "rm v50"]) {
+			const { status, stderr } = await vlane.start("network", ...words.split(" ")).ended;
+			assert.is(status, 0, stderr);
+		}
+		assert.is(supervisor.kept.size, 3, [...supervisor.kept.keys()].join());
+		assert.is(promiscuity(), before[2] - 1);
+		assert.not.match(lan.host.must(["ip", "-o", "link"]), "eth0.50");
+		await vlane.stopDaemon();
+		supervisor.close();
+		vlane.supervisor = undefined;
+		await vlane.startDaemon();
+		assert.is(c1.ping("10.60.0.2"), 1);
 	});
-	console.log(`datagrams lost in a restart by a supervisor, of ${DATAGRAMS} each: ${JSON.stringify(lost)}`);
-	for (const item of kept) close(item.fd);
-	notified.close();
-	await vlane.startDaemon();
-	pings();
-});
+}
 
 handover.run();

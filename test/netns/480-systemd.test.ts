@@ -134,14 +134,20 @@ testOrSkip(tests, "hung, it is started again", need, async () => {
 testOrSkip(tests, "restarted, killed and stopped, it leaves containers alone", need, async () => {
 	systemd.must("systemctl", "restart", "vlane");
 	assert.match(ping(), "1 received");
+	const changes = () => vlane("exec", "one", "cat", "/sys/class/net/eth0/carrier_changes");
+	const before = changes();
 	systemd.must("systemctl", "kill", "-s", "KILL", "vlane");
 	await systemd.until(["systemctl", "show", "--value", "-p", "NRestarts", "vlane"], ({ stdout }) => stdout === "1\n");
 	await systemd.until([process.execPath, VLANE, "network", "ls"], ({ status }) => status === 0);
 	assert.match(ping(), "1 received");
+	assert.is(changes(), before, "its descriptors wait with systemd, however it ends");
 	systemd.must("systemctl", "stop", "vlane");
 	assert.is(show("Result"), "success");
 	systemd.must("systemctl", "start", "vlane");
 	assert.match(ping(), "1 received");
+	// What it gives up is gone at once: systemd has no copy of it any more.
+	vlane("network", "disconnect", "blue", "later");
+	assert.is(systemd.must("ip", "netns", "exec", "later", "ls", "/sys/class/net").trim(), "lo");
 	vlane("rm", "-f", "one");
 });
 

@@ -37,6 +37,8 @@ export interface RunOptions {
 	env?: Record<string, string>;
 	/** Standard input; none when absent. */
 	input?: string;
+	/** For commands in the background: descriptors of this process that they get copies of, from 3 on. */
+	fds?: readonly number[];
 }
 
 const TEST_ID = `vlane-t${process.pid}`;
@@ -84,7 +86,10 @@ export function must(argv: readonly string[], options: RunOptions = {}): string 
 export function start(argv: readonly string[], options: RunOptions = {}): Started {
 	const [command = "", ...rest] = argv;
 	const said = [new Said(), new Said()] as const;
-	const child = spawn(command, rest, { env: environment(options.env), stdio: ["pipe", said[0].fd, said[1].fd] });
+	const child = spawn(command, rest, {
+		env: environment(options.env),
+		stdio: ["pipe", said[0].fd, said[1].fd, ...(options.fds ?? [])],
+	});
 	const forget = onCleanup(() => child.kill("SIGKILL"));
 	let problem = "";
 	let status: number | undefined;

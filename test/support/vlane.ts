@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onCleanup } from "./cleanup.js";
 import type { Namespace, Ran, RunOptions, Started } from "./netns.js";
+import type { Supervisor } from "./supervisor.js";
 
 /** The command that users type; relative to dist/test/support, so that a build in another directory tests itself. */
 export const MAIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
@@ -20,6 +21,8 @@ export interface Vlane {
 	stateDirectory: string;
 	/** The daemon's process. */
 	readonly pid: number;
+	/** Who keeps the descriptors of each daemon that is started from now on. */
+	supervisor?: Supervisor;
 	/** Runs `vlane ARGUMENT...` to its end in the host's namespace. */
 	vlane(...argv: string[]): Ran;
 	/** As `vlane`, for commands that have to succeed; answers stdout without the line end. */
@@ -79,13 +82,18 @@ export async function startVlaneBehind(
 		run: (argv, options) => host.run(command(argv), { ...options, env: { ...env, ...options.env } }),
 		start: (...argv) => host.start(command(argv), { env }),
 		async startDaemon(...argv) {
-			daemon = host.start([...prefix, ...strace, ...command(["daemon", ...where, ...WORKERS, ...argv])]);
+			const { prefix: before, ...passed } = vlane.supervisor?.passing ?? { prefix: [] };
+			daemon = host.start(
+				[...prefix, ...before, ...strace, ...command(["daemon", ...where, ...WORKERS, ...argv])],
+				passed,
+			);
 			await daemon.waitFor(READY);
 		},
 		async replaceDaemon(...argv) {
 			if (!daemon) throw new Error("the daemon does not run");
 			const old = daemon;
-			const successor = host.start([...prefix, ...command(["daemon", ...where, ...WORKERS, "--replace", ...argv])]);
+			const argvs = [...prefix, ...command(["daemon", ...where, ...WORKERS, "--replace", ...argv])];
+			const successor = host.start(argvs, { env: vlane.supervisor?.env });
 			await successor.waitFor(READY);
 			daemon = successor;
 			return old.ended;

@@ -18,7 +18,7 @@ import { deleteSandboxInterface, isSandbox, setAddressMode } from "../namespace/
 import { parseDriverOptions } from "../request/options.js";
 import type { ApiNetwork, EndpointRecord, NetworkRecord, ParentRef } from "../types.js";
 import { withUndo } from "../undo.js";
-import { Heritage, type Inherited } from "./heritage.js";
+import { endpointKey, Heritage, type Inherited } from "./heritage.js";
 import { adaptPort, allowSources, disallowSources, openHostPort } from "./ports.js";
 import {
 	type Attached,
@@ -44,6 +44,7 @@ export class Fabric {
 		onVisit: () => undefined,
 		onCorrect: async () => undefined,
 		onRetry: () => undefined,
+		onClose: async () => undefined,
 	};
 	readonly #segments = new SegmentIndex();
 	readonly #joined = new Map<string, Joined>();
@@ -225,8 +226,7 @@ export class Fabric {
 		const { raised, hostIfname } = segment;
 		if (!raised?.uplink || !hostIfname) return [];
 		if (raised.host && !segment.problem && !isDeviceGone(raised.host.fd)) return [];
-		await raised.host?.port.remove();
-		raised.host = undefined;
+		await this.#wiring.closeHost(segment);
 		raised.host = await openHostPort(this.datapath, this.netlink, segment, this.heritage);
 		segment.problem = "";
 		return [`host interface ${hostIfname} made again`];
@@ -321,7 +321,7 @@ export class Fabric {
 			if (fd !== undefined && port && !problem) found.push({ key: `host ${hostIfname}`, fd, port: port.number });
 		}
 		for (const { endpoint, open, waits, problem } of this.#attached.values()) {
-			if (open && !problem) found.push({ key: `endpoint ${endpoint.id}`, fd: open.fd, port: open.port.number, waits });
+			if (open && !problem) found.push({ key: endpointKey(endpoint.id), fd: open.fd, port: open.port.number, waits });
 		}
 		return found;
 	}

@@ -6,7 +6,7 @@ import { close } from "../../sys/libc.js";
 
 /** What is told about a descriptor. */
 export interface Heirloom {
-	/** `uplink LINK`, `endpoint ID` or `host IFNAME`. */
+	/** `uplink LINK`, `host IFNAME`, or an `endpointKey`. */
 	key: string;
 	/** Number of its port where it comes from. */
 	port: number;
@@ -22,6 +22,12 @@ export interface Heirloom {
 export interface Inherited extends Heirloom {
 	fd: number;
 }
+
+/**
+ * Key of an endpoint. Short, because a supervisor passes the names of all descriptors in one variable of the
+ * environment.
+ */
+export const endpointKey = (id: string): string => `endpoint ${id.slice(0, 16)}`;
 
 export class Heritage {
 	readonly #items = new Map<string, Inherited>();

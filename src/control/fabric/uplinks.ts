@@ -18,6 +18,7 @@ import type { Log } from "../log.js";
 import type { ParentRef } from "../types.js";
 import { FastUplink } from "./fastuplink.js";
 import { Heritage, type Inherited } from "./heritage.js";
+import type { WiringHooks } from "./wiring.js";
 
 export interface Uplink {
 	readonly link: string;
@@ -56,13 +57,13 @@ export class Uplinks {
 	readonly #inherited: Inherited[] = [];
 
 	/**
-	 * @param onRetry what has prevented a link's AF_XDP may be gone
+	 * @param hooks onRetry: what has prevented a link's AF_XDP may be gone
 	 * @param heritage where to look before a socket is opened
 	 */
 	constructor(
 		readonly datapath: Switch,
 		readonly log: Log,
-		readonly onRetry: (link: string) => void,
+		readonly hooks: Pick<WiringHooks, "onRetry" | "onClose">,
 		readonly heritage = new Heritage(),
 	) {}
 
@@ -143,7 +144,7 @@ export class Uplinks {
 			const { fd, mac, mtuBytes } = socket;
 			const port = await this.datapath.addPort({ type: "fd", fd, name: link.name, mac, mtuBytes });
 			const counts = { users: 0, promiscuousUsers: 0 };
-			const fast = new FastUplink(this.datapath, port, mac, this.log, () => this.onRetry(link.name));
+			const fast = new FastUplink(this.datapath, port, mac, this.log, () => this.hooks.onRetry(link.name));
 			const uplink = { link: link.name, port, fast, ...socket, carrier: hasCarrier(link), ...counts };
 			this.#byLink.set(link.name, uplink);
 			return uplink;
@@ -155,6 +156,7 @@ export class Uplinks {
 
 	async #close(uplink: Uplink): Promise<void> {
 		this.#byLink.delete(uplink.link);
+		await this.hooks.onClose(`uplink ${uplink.link}`);
 		await uplink.port.remove();
 	}
 }

@@ -10,7 +10,7 @@ import { openEndpointTap } from "../namespace/endpointtap.js";
 import type { Inside } from "../namespace/interface.js";
 import type { EndpointRecord } from "../types.js";
 import { withUndo } from "../undo.js";
-import type { Heritage } from "./heritage.js";
+import { endpointKey, type Heritage } from "./heritage.js";
 import { allowSources, type Device, disallowSources, openHostPort, openPort } from "./ports.js";
 import { type Attached, type Joined, networkMtuBytes, type Segment, segmentCarrier, usesFilter } from "./segment.js";
 import { findParent, Uplinks } from "./uplinks.js";
@@ -25,6 +25,8 @@ export interface WiringHooks {
 	onCorrect: (endpoint: EndpointRecord) => Promise<void>;
 	/** `Fabric.ensureUplink` is to be called for this link. */
 	onRetry: (link: string) => void;
+	/** A descriptor is about to be closed that the inventory has under this key: whoever has a copy gives it up now. */
+	onClose: (key: string) => Promise<void>;
 }
 
 export class Wiring {
@@ -43,7 +45,7 @@ export class Wiring {
 		readonly hooks: WiringHooks,
 		readonly heritage: Heritage,
 	) {
-		this.uplinks = new Uplinks(datapath, log, (link) => hooks.onRetry(link), heritage);
+		this.uplinks = new Uplinks(datapath, log, hooks, heritage);
 	}
 
 	/** Opens what the segment needs. A failure is noted as its problem; strict: it throws, and nothing is left behind. */
@@ -103,10 +105,9 @@ export class Wiring {
 		if (!raised) return;
 		for (const attached of segment.endpoints) {
 			this.#dropStation(attached);
-			if (attached.open) await attached.open.port.remove();
-			attached.open = undefined;
+			await this.#closePort(attached);
 		}
-		if (raised.host) await raised.host.port.remove();
+		await this.closeHost(segment);
 		for (const joined of segment.networks.values()) {
 			await disallowSources(joined);
 			await this.slowDown(joined);
@@ -136,14 +137,30 @@ export class Wiring {
 		await this.hooks.onCorrect(Object.assign(endpoint, now));
 	}
 
+	/** Closes the port of the host's interface on a VLAN; the device stays if it is persistent. */
+	async closeHost({ raised, hostIfname }: Segment): Promise<void> {
+		const host = raised?.host;
+		if (!raised || !host) return;
+		raised.host = undefined;
+		await this.hooks.onClose(`host ${hostIfname}`);
+		await host.port.remove();
+	}
+
+	async #closePort(attached: Attached): Promise<void> {
+		const { open } = attached;
+		if (!open) return;
+		attached.open = undefined;
+		await this.hooks.onClose(endpointKey(attached.endpoint.id));
+		await open.port.remove();
+	}
+
 	/** Closes an endpoint's port; the device stays if it is persistent. */
 	async close(attached: Attached): Promise<void> {
 		const { open, endpoint, joined } = attached;
 		const { uplink } = joined.segment.raised ?? {};
 		this.#dropStation(attached);
-		attached.open = undefined;
 		if (open && uplink && usesFilter(joined.segment)) this.uplinks.dropMac(uplink, endpoint.mac);
-		await open?.port.remove();
+		await this.#closePort(attached);
 	}
 
 	/** See `Fabric.visit`. */

@@ -1,13 +1,14 @@
 /** Opening an endpoint's TAP: in its own namespace, or in the host's for Docker to move; a new one or an old one. */
 import { IN6_ADDR_GEN_MODE_RANDOM } from "../../netlink/link.js";
 import type { Rtnetlink } from "../../netlink/rtnetlink.js";
-import type { Heritage } from "../fabric/heritage.js";
+import { endpointKey, type Heritage } from "../fabric/heritage.js";
 import type { EndpointRecord } from "../types.js";
 import {
 	addressesOf,
 	adjustDevice,
 	closeOnError,
 	type Inside,
+	inheritEndpointInterface,
 	type OpenedInterface,
 	openEndpointInterface,
 } from "./interface.js";
@@ -40,17 +41,20 @@ export function openEndpointTap(
 	endpoint: EndpointRecord,
 	{ isNew, persistent, sharesMac, owner, heritage, inside }: EndpointTapOptions,
 ): EndpointTap {
-	const inherited = heritage.take(`endpoint ${endpoint.id}`);
+	const inherited = heritage.take(endpointKey(endpoint.id));
 	// A device that was there already has missed what happened meanwhile.
 	const adjusted = (fd: number): number => {
 		closeOnError(fd, () => adjustDevice(fd, endpoint));
 		return fd;
 	};
-	if (inherited) return { fd: adjusted(inherited.fd), repaired: [], waits: inherited.waits ?? false };
+	if (inherited && isSandbox(endpoint.target))
+		return { fd: adjusted(inherited.fd), repaired: [], waits: inherited.waits ?? false };
 	const hasIpv6 = addressesOf(endpoint).some((cidr) => cidr.includes(":"));
 	const addressMode = sharesMac && hasIpv6 ? IN6_ADDR_GEN_MODE_RANDOM : undefined;
 	if (!isSandbox(endpoint.target)) {
 		const spec = { ...endpoint, addressMode, persist: persistent };
+		const found = inherited && inheritEndpointInterface(inherited.fd, spec, inside);
+		if (found) return { ...found, waits: false };
 		return { ...openEndpointInterface(targetPath(endpoint.target), spec, inside), waits: false };
 	}
 	const { fd, isMoved } = isNew

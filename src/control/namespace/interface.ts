@@ -107,6 +107,39 @@ export function openEndpointInterface(
 	}
 }
 
+/**
+ * Takes an endpoint's interface over with its descriptor: as `openEndpointInterface` does with one that is there.
+ * Undefined: somebody has deleted it, and the descriptor is closed.
+ * @throws SysError; the descriptor is closed then
+ */
+export function inheritEndpointInterface(
+	fd: number,
+	spec: InterfaceSpec,
+	inside: (visit: Inside) => void,
+): OpenedInterface | undefined {
+	return closeOnError(fd, () => {
+		if (isDeviceGone(fd)) {
+			close(fd);
+			return undefined;
+		}
+		const place = unlessGone(() => locateTap(fd));
+		if (!place) return { fd, repaired: [] };
+		try {
+			return inNetns(place.netnsFd, () =>
+				withRtnetlink((netlink) => {
+					const found = netlink.link(place.name);
+					if (found) adjust(netlink, found, spec);
+					const repaired = found ? repairOrNot(netlink, found, spec) : [];
+					inside({ netlink, netnsId: netnsId(place.netnsFd) });
+					return { fd, repaired };
+				}),
+			);
+		} finally {
+			close(place.netnsFd);
+		}
+	});
+}
+
 /** What an endpoint's interface has to have, whatever else it may have been given. */
 type InterfaceAddresses = Pick<InterfaceSpec, "ipv4" | "ipv6" | "furtherAddresses" | "routes">;
 
@@ -321,9 +354,9 @@ export function destroyOnError(fd: number, body: () => void): void {
 }
 
 /** As `destroyOnError`, for a device that is to stay. */
-export function closeOnError(fd: number, body: () => void): void {
+export function closeOnError<T>(fd: number, body: () => T): T {
 	try {
-		body();
+		return body();
 	} catch (error) {
 		close(fd);
 		throw error;
