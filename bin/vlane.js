@@ -3,7 +3,11 @@ import { existsSync } from "node:fs";
 
 const main = new URL("../dist/vlane/main.js", import.meta.url);
 if (existsSync(main)) {
+	// What takes the longest of a daemon's start begins first, and goes on while the rest is loaded.
+	const thread = process.argv[2] === "daemon" ? await import("../dist/vlane/thread.js") : undefined;
+	thread?.beginThread();
 	process.exitCode = await (await import(main.href)).main(process.argv.slice(2));
+	await thread?.dismissThread();
 } else {
 	console.error("vlane is not built yet; build it with: npm run build");
 	process.exitCode = 1;

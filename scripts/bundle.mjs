@@ -52,7 +52,7 @@ const common = {
 };
 await build({
 	...common,
-	entryPoints: [join(root, "src/cli/main.js")],
+	entryPoints: { main: join(root, "src/cli/main.js"), thread: join(root, "src/host/thread.js") },
 	outdir: join(root, "vlane"),
 	splitting: true,
 	plugins: [places, english],

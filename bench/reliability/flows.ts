@@ -9,8 +9,8 @@
  *   c1 --iperf3--> c2       two containers of a network on a VLAN
  *   c1 --iperf3--> lan50    a container and a station on the LAN
  *
- * The daemon is started as its systemd unit does, and its supervisor keeps descriptors as systemd does. Both streams run
- * from before the first time until after the last. It is started again as soon as it has ended. Outage: the longest
+ * The daemon is started as its systemd unit does, and its supervisor keeps descriptors as systemd does. Both streams
+ * run from before the first time until after the last. It is started again as soon as it has ended. Outage: the longest
  * time around that in which the receiving interface got no byte; it holds the time that the daemon is away and the time
  * until TCP sends again. One table; ends with status 1 when a stream does not survive, or a goal is missed.
  */

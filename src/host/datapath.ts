@@ -6,7 +6,7 @@
  * A thread that is blocked in the kernel can not be ended from JavaScript: `process.exit` would hang. So the control
  * eventfd is written before the process exits, whichever way it does.
  */
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { type CaptureReader, CaptureRing } from "../core/capturering.js";
 import { type CounterReader, Counters } from "../core/counters.js";
 import { compileCore, createMemory, DAEMON_LIMITS, xsksOf } from "../core/engine.js";
@@ -16,6 +16,7 @@ import { errnoName } from "../sys/errno.js";
 import { close, EFD_CLOEXEC, eventfd, write } from "../sys/libc.js";
 import { type Fixture, type Operation, type Reply, STOP, SUSPEND, type WorkerSetup } from "./protocol.js";
 import type { RingKind } from "./ring.js";
+import { takeThread } from "./thread.js";
 import type { Datapath, PortSpec, PortStats, SegmentSpec, XskSpec } from "./types.js";
 
 export interface DatapathOptions {
@@ -171,13 +172,8 @@ class WorkerDatapath implements RunningDatapath {
 			port: channel.port2,
 			revive: previous && { fixtures: [...this.#fixtures.values()], previous },
 		};
-		const worker = new Worker(new URL("./worker.js", import.meta.url), {
-			workerData: setup,
-			transferList: [channel.port2],
-			execArgv: [], // flags of the program around us, such as --input-type, are not for this thread
-			// The heap holds a few objects for control messages; frames live in the shared memory.
-			resourceLimits: { maxOldGenerationSizeMb: 64 },
-		});
+		const worker = takeThread();
+		worker.postMessage(setup, [channel.port2]);
 		const running: Running = { worker, port: channel.port1, eventFd, memory, ringFd: -1 };
 		channel.port1.on("message", (reply: Reply) => {
 			if ("ready" in reply) this.#begin(running, reply);

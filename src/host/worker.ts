@@ -7,7 +7,7 @@
  *
  * Changes (ports, segments) are applied here, between two batches, so the packet path needs no locks.
  */
-import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import * as abi from "../../assembly/abi.js";
 import { DAEMON_LIMITS, Engine } from "../core/engine.js";
 import { mapXsk, unmapXsks } from "../raw/xsk.js";
@@ -259,4 +259,5 @@ function start(setup: WorkerSetup): Loop {
 	return new Loop(setup, engine, ring);
 }
 
-if (parentPort) start(workerData as WorkerSetup).run();
+// Nothing else is done here until the main thread says stop. Without a setup, nobody needs this thread.
+parentPort?.once("message", (setup?: WorkerSetup) => setup && start(setup).run());
