@@ -1,7 +1,7 @@
 /**
- * What AF_XDP brings into the core (assembly/xsk.ts), with this test as the kernel behind the rings: random frames reach
- * their endpoints as they were, without their outer tag, in order, and every chunk goes back; ring entries that no kernel
- * writes lead nowhere.
+ * What AF_XDP brings into the core (assembly/xsk.ts), with this test as the kernel behind the rings: random frames
+ * reach their endpoints as they were, without their outer tag, in order, and every chunk goes back; ring entries that
+ * no kernel writes lead nowhere.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
