@@ -27,6 +27,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { CASES, type Case, TRIAL_SECONDS, type Values } from "./e2e/cases.js";
 import { judge } from "./e2e/floors.js";
+import { handoverNs } from "./e2e/handover.js";
 import { PEERS } from "./e2e/peers/index.js";
 import { sendsUntagged, UNTAGGED_NOTE } from "./e2e/peers/kernel.js";
 import { writePlots } from "./e2e/plots.js";
@@ -163,7 +164,8 @@ async function measure(): Promise<Sample[]> {
 					samples.push(sample);
 					if (options.json) appendSample(options.json, sample);
 				}
-				console.error(`round ${round + 1}: ${peer.name}, ${wire}, ${ports} containers`);
+				const apart = `${(await handoverNs()).toFixed(0)} ns from processor to processor`;
+				console.error(`round ${round + 1}: ${peer.name}, ${wire}, ${ports} containers; ${apart}`);
 			}
 		}
 	}

@@ -1,0 +1,212 @@
+/**
+ * `node dist/bench/profile.js [--only vlane,c-loop,macvlan] [--cases frames,tcp,udp,ping] [--ports 2] [--seconds 2]`:
+ * where the time goes, in tables for docs/performance.md. For each peer and load: which threads of the machine ran for
+ * how long and how often they were put to sleep, how many system calls and batches a frame took, and in which groups of
+ * functions the forwarding process was found. Needs perf for the last two. Each is a window of its own: who is watched
+ * is slower.
+ */
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { cpus, release } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import type { Burst } from "../src/raw/generator.js";
+import { framesReceived } from "./e2e/counters.js";
+import { handoverNs } from "./e2e/handover.js";
+import { PEERS } from "./e2e/peers/index.js";
+import { fork } from "./e2e/process.js";
+import { processorTime, shareSince, threadsOf } from "./e2e/statistics.js";
+import type { Peer, Picture, Place } from "./e2e/wire.js";
+
+const { values: options } = parseArgs({
+	options: {
+		only: { type: "string", default: "vlane,c-loop,macvlan" },
+		cases: { type: "string", default: "frames,tcp,udp,ping" },
+		ports: { type: "string", default: "2" },
+		seconds: { type: "string", default: "2" },
+	},
+});
+const seconds = Number(options.seconds);
+const ports = Number(options.ports);
+/** Warm-up, then three windows with what perf needs to start and to end. */
+const LOAD_SECONDS = Math.ceil(3 * seconds + 4);
+const WARM_MS = 500;
+const BLAST = fileURLToPath(new URL("./e2e/blast.js", import.meta.url));
+/** Threads that ran for less are not shown. */
+const SHARE_MIN = 0.02;
+/** Groups of functions, the first that matches: what is done, not where it is defined. */
+const GROUPS: [string, RegExp][] = [
+	["copying", /copy_to_iter|copy_from_iter|copy_user|rep_movs|memcpy|_copy_|skb_copy_datagram|copy_page_from/],
+	[
+		"waking and sleeping",
+		/wake|schedule|sched_|finish_task|switch_to|enqueue_task|dequeue_|pick_next|idle|ipi|smp_call/,
+	],
+	[
+		"buffers (skb, slab, pages)",
+		/skb|kmem|kmalloc|kfree|slab|slub|page_frag|free_unref|alloc_pages|consume|sock_wfree/,
+	],
+	["TAP and packet socket", /^tun_|^tap_|packet_|ptr_ring|virtio_net_hdr|eth_type_trans/],
+	["receiving stack", /netif_receive|ip_rcv|ip_local|tcp_|udp_|inet_|__sock|sock_|gro|napi|dev_|nf_|ipv4/],
+	["io_uring", /^(__)?io_|iou_|req_/],
+	["entering and leaving the kernel", /syscall|entry_|swapgs|error_entry|irqentry|asm_|exit_to_user|pvm|switcher/],
+	["locks", /lock/],
+];
+
+interface Thread {
+	name: string;
+	cpuSeconds: number;
+	switches: number;
+}
+
+/** Every thread of the machine, by number. */
+function everyThread(): Map<string, Thread> {
+	const all = new Map<string, Thread>();
+	for (const pid of readdirSync("/proc")) {
+		if (!/^\d+$/.test(pid)) continue;
+		try {
+			for (const [thread, use] of threadsOf(Number(pid))) {
+				const name = readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8").trim();
+				all.set(thread, { name: `${name} ${pid}`, ...use });
+			}
+		} catch {
+			// It has just ended.
+		}
+	}
+	return all;
+}
+
+/** Keeps a load going between two containers; answers what ends it. */
+type Load = (picture: Picture) => Promise<() => Promise<void>>;
+
+async function blastLoad({ one, two }: Picture): Promise<() => Promise<void>> {
+	const macOf = ({ ns, ifname }: Place): string => ns.ip("link", "show", ifname)[0].address;
+	const blast = await fork(one.ns, BLAST, [one.ifname, macOf(one), macOf(two)]);
+	const burst: Burst = { bytes: 64, seconds: LOAD_SECONDS * 3 };
+	blast.ask(burst).catch(() => {}); // it is stopped before it has answered
+	return () => blast.stop();
+}
+
+const iperfLoad =
+	(...argv: string[]): Load =>
+	async ({ one, two }) => {
+		const server = two.ns.start(["iperf3", "-s", "-1", "--forceflush"]);
+		await server.waitFor(/Server listening/);
+		const client = one.ns.start(["iperf3", ...argv, "-t", `${LOAD_SECONDS * 3}`, "-c", two.address]);
+		return async () => {
+			await client.stop("SIGKILL");
+			await server.stop("SIGKILL");
+		};
+	};
+
+const LOADS: Record<string, Load> = {
+	frames: blastLoad,
+	tcp: iperfLoad(),
+	udp: iperfLoad("-u", "-b", "0", "-l", "18"),
+	async ping({ one, two }) {
+		const ping = one.ns.start(["ping", "-q", "-i", "0.002", two.address]);
+		return async () => {
+			await ping.stop("SIGKILL");
+		};
+	},
+};
+
+const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+
+/** What the machine did for a while. */
+async function useOfThreads(two: Place): Promise<void> {
+	const time = processorTime();
+	const before = { threads: everyThread(), frames: framesReceived(two), at: performance.now() };
+	await sleep(seconds * 1000);
+	const elapsed = (performance.now() - before.at) / 1000;
+	const frames = framesReceived(two) - before.frames;
+	const others = { cpuSeconds: 0, switches: 0 };
+	console.log(`${(frames / elapsed).toFixed(0)} frames a second arrive; idle ${percent(shareSince(time, "idle"))}\n`);
+	console.log("| thread | CPUs | us/frame | put to sleep or displaced, times a second |\n|---|---|---|---|");
+	const row = (name: string, cpu: number, switches: number): void =>
+		console.log(
+			`| ${name} | ${(cpu / elapsed).toFixed(2)} | ${((cpu * 1e6) / frames).toFixed(2)} | ${(switches / elapsed).toFixed(0)} |`,
+		);
+	for (const [id, { name, cpuSeconds, switches }] of everyThread()) {
+		const then = before.threads.get(id) ?? { cpuSeconds: 0, switches: 0 };
+		const [cpu, count] = [cpuSeconds - then.cpuSeconds, switches - then.switches];
+		if (cpu / elapsed >= SHARE_MIN) row(name, cpu, count);
+		else {
+			others.cpuSeconds += cpu;
+			others.switches += count;
+		}
+	}
+	row("all others", others.cpuSeconds, others.switches);
+}
+
+function perf(...argv: string[]): string {
+	const { stdout, stderr } = spawnSync("perf", argv, { encoding: "utf8", maxBuffer: 64 << 20 });
+	return `${stdout}${stderr}`;
+}
+
+function systemCalls({ pid, two }: Picture): void {
+	const before = framesReceived(two);
+	const text = perf("stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", `${pid}`, "--", "sleep", `${seconds}`);
+	const frames = framesReceived(two) - before;
+	const calls = Number(/^(\d+),,raw_syscalls/m.exec(text)?.[1] ?? Number.NaN);
+	console.log(`\n${(calls / frames).toFixed(3)} system calls for a frame (${frames} frames)`);
+}
+
+function functions(pid: number): void {
+	const file = `/tmp/vlane-profile-${process.pid}.data`;
+	perf("record", "-q", "-o", file, "-F", "4999", "-e", "cpu-clock", "-p", `${pid}`, "--", "sleep", `${seconds}`);
+	const text = perf("report", "-i", file, "--stdio", "-q", "-F", "overhead,dso,symbol", "-w", "6,40,60");
+	spawnSync("rm", ["-f", file]);
+	const shares = new Map<string, number>();
+	const names = new Map<string, string[]>();
+	for (const line of text.split("\n")) {
+		const [, share, dso = "", mode, symbol = ""] = /^\s*([\d.]+)%\s+(.+?)\s+\[(.)\]\s+(\S+)/.exec(line) ?? [];
+		if (share === undefined) continue;
+		const group =
+			mode === "k"
+				? (GROUPS.find(([, pattern]) => pattern.test(symbol))?.[0] ?? "other functions of the kernel")
+				: dso.includes("perf-") || dso.includes("[JIT]") || dso === "[unknown]" || dso.startsWith("anon")
+					? "WebAssembly and JavaScript"
+					: "programs and libraries";
+		shares.set(group, (shares.get(group) ?? 0) + Number(share));
+		const list = names.get(group) ?? [];
+		if (list.length < 4) list.push(`\`${symbol.trim()}\` ${share}`);
+		names.set(group, list);
+	}
+	console.log("\n| of the forwarding process | % | most of it |\n|---|---|---|");
+	for (const [group, share] of [...shares].toSorted(([, a], [, b]) => b - a))
+		console.log(`| ${group} | ${share.toFixed(1)} | ${names.get(group)!.join(", ")} |`);
+}
+
+async function profile(peer: Peer): Promise<void> {
+	const picture = await peer.build({ wire: "untagged", ports });
+	try {
+		picture.one.ns.must(["ping", "-c", "2", "-i", "0.2", picture.two.address]);
+		for (const name of options.cases.split(",")) {
+			const load = LOADS[name];
+			if (!load) throw new Error(`"${name}" is none of ${Object.keys(LOADS).join(", ")}`);
+			console.log(`\n### ${peer.name}, ${name}, ${ports} containers\n`);
+			console.log(`a cache line from one processor to the other: ${(await handoverNs()).toFixed(0)} ns`);
+			const end = await load(picture);
+			try {
+				await sleep(WARM_MS);
+				await useOfThreads(picture.two);
+				if (picture.pid === undefined) continue;
+				systemCalls(picture);
+				functions(picture.pid);
+			} finally {
+				await end();
+			}
+		}
+	} finally {
+		await picture.close();
+	}
+}
+
+console.log(`${cpus()[0]?.model} x ${cpus().length}, Linux ${release()}, Node ${process.versions.node}`);
+for (const name of options.only.split(",")) {
+	const peer = PEERS.find((one) => one.name === name);
+	if (!peer) throw new Error(`"${name}" is none of ${PEERS.map((one) => one.name).join(", ")}`);
+	if (peer.missing) console.error(`${name} is left out: ${peer.missing}`);
+	else await profile(peer);
+}
