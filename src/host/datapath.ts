@@ -6,6 +6,7 @@
  * A thread that is blocked in the kernel can not be ended from JavaScript: `process.exit` would hang. So the control
  * eventfd is written before the process exits, whichever way it does.
  */
+import * as fs from "node:fs";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { type CaptureReader, CaptureRing } from "../core/capturering.js";
 import { type CounterReader, Counters } from "../core/counters.js";
@@ -77,6 +78,11 @@ export async function startDatapath(
 		await datapath.close();
 		throw error;
 	}
+}
+
+/** Closes a descriptor in a thread that nobody waits for: the kernel takes its time to remove a device. */
+function closeMeanwhile(fd: number): Promise<void> {
+	return new Promise((resolve) => fs.close(fd, () => resolve()));
 }
 
 /** Those whose threads have to be let out of the kernel before the process can end. */
@@ -350,12 +356,16 @@ class WorkerDatapath implements RunningDatapath {
 		const port = await this.#request({ op: "addXsk", spec });
 		const added = this.#xsks.get(port);
 		return async () => {
-			if (added && this.#xsks.get(port) === added) await this.#request({ op: "removePort", port });
+			if (!added || this.#xsks.get(port) !== added) return;
+			await this.#request({ op: "removePort", port });
+			await closeMeanwhile(spec.fd);
 		};
 	}
 
 	async removePort(port: number): Promise<void> {
+		const fixture = this.#fixtures.get(`port ${port}`);
 		await this.#request({ op: "removePort", port });
+		if (fixture?.op === "addPort") await closeMeanwhile(fixture.spec.fd);
 	}
 
 	async setMtu(port: number, mtuBytes: number): Promise<void> {

@@ -105,7 +105,7 @@ export class Loop {
 			}
 		}
 		for (const [port, id] of this.#closing) {
-			if (this.#finishRemoval(port)) this.#setup.port.postMessage({ id, value: 0 } satisfies Reply);
+			if (this.#finishRemoval(port, true)) this.#setup.port.postMessage({ id, value: 0 } satisfies Reply);
 		}
 	}
 
@@ -115,7 +115,7 @@ export class Loop {
 		for (const port of this.#fds.keys()) if (!this.#closing.has(port)) this.#removePort(port, 0);
 		while (this.#closing.size > 0) {
 			const todo = core.pump();
-			for (const port of this.#closing.keys()) this.#finishRemoval(port, keepFds);
+			for (const port of this.#closing.keys()) this.#finishRemoval(port, keepFds, keepFds);
 			if (this.#closing.size > 0) this.#submit(todo, (todo & abi.PUMP_WAIT) !== 0);
 		}
 		this.#ring.close();
@@ -229,8 +229,11 @@ export class Loop {
 		this.#closing.set(port, id);
 	}
 
-	/** The descriptor is closed only when neither the kernel nor a queue of ours knows the port any more. */
-	#finishRemoval(port: number, keepFd = false): boolean {
+	/**
+	 * Once neither the kernel nor a queue of ours knows the port any more, its descriptor can be closed. To close that of
+	 * a device takes some ten milliseconds, in which this thread would forward nothing: the main thread has it done.
+	 */
+	#finishRemoval(port: number, keepFd: boolean, keepXsk = false): boolean {
 		const { core } = this.#engine;
 		if (this.#engine.portInflight(port) > 0) {
 			this.#ring.cancel(port);
@@ -239,7 +242,7 @@ export class Loop {
 		if (core.rxPending() > 0 || core.txPending() > 0 || !core.portFree(port)) return false;
 		this.#ring.setFile(port, -1);
 		const xsk = this.#xsks.get(port);
-		if (xsk !== undefined && !keepFd) unmapXsks(this.#engine.address + this.#engine.xsk(xsk)!, abi.XSK_BYTES);
+		if (xsk !== undefined && !keepXsk) unmapXsks(this.#engine.address + this.#engine.xsk(xsk)!, abi.XSK_BYTES);
 		this.#xsks.delete(port);
 		if (!keepFd) close(this.#fds.get(port)!);
 		this.#fds.delete(port);
