@@ -11,9 +11,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { makeLan } from "../support/lan.js";
+import { type Ran, threadsOf } from "../support/netns.js";
 import { startVlane } from "../support/vlane.js";
 
 const REQUESTS_DEFAULT = 1_000_000;
@@ -23,6 +25,8 @@ const GARBAGE_EVERY = 50;
 /** Of the requests, before memory is looked at. */
 const WARM_SHARE = 0.2;
 const RESIDENT_MIB_MAX = 96;
+/** Within which the end of a daemon is known whose connections are closed. */
+const END_MS = 300;
 
 /** Larger than any pid_max. */
 const nobody = fc.integer({ min: 5_000_000, max: 0x7fff_ffff });
@@ -96,6 +100,27 @@ const pluginBody = {
 	}),
 };
 
+/** Questions of the CNI plugin's. */
+const cniBody = {
+	network: name,
+	containerId: name,
+	ifname: fc.oneof(fc.constant("eth0"), junk),
+	netns: junk.map((text) => `/nowhere/${text}`),
+	args: fc.record({ mac, ip: address }, { requiredKeys: [] }),
+	config: fc.record(
+		{
+			...{ cniVersion: fc.constantFrom("1.1.0", "0.3.1"), name, master: fc.constantFrom("eth0", "nope") },
+			...{ mode: fc.constantFrom("bridge", "x"), vlanId: fc.integer({ min: -1, max: 4095 }), ipam: fc.jsonValue() },
+			...{ network: name, mtu: fc.integer(), runtimeConfig: fc.jsonValue(), args: fc.jsonValue() },
+		},
+		{ requiredKeys: ["cniVersion", "name"] },
+	),
+	ips: fc.array(fc.record({ address, gateway: address }, { requiredKeys: [] }), { maxLength: 2 }),
+	routes: fc.array(fc.record({ dst: address, gw: address }, { requiredKeys: [] }), { maxLength: 2 }),
+	isLeased: fc.boolean(),
+	mac,
+};
+
 /** A body with fields left out, of other types, or too many. */
 function nearly(fields: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<string> {
 	const odd = fc.constantFrom<unknown>(null, 0, -1, 1e99, true, [], {}, "", "\0");
@@ -113,6 +138,13 @@ function nearly(fields: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<str
 		{ weight: 1, arbitrary: fc.json({ maxDepth: 3 }) },
 		{ weight: 1, arbitrary: fc.constantFrom("", "{", "[]", "null", '{"__proto__":{"Name":"x"}}', '"\ud800"') },
 	);
+}
+
+/** What refusals of the three protocols have. */
+interface Refusal {
+	message?: string;
+	Err?: string;
+	error?: { message: string };
 }
 
 interface Attempt {
@@ -135,6 +167,7 @@ const PLUGIN_CALLS = [
 	"Leave",
 	"EndpointOperInfo",
 ];
+const CNI_CALLS = ["add", "configure", "del", "check", "status", "list", "x"];
 const attempts: fc.Arbitrary<Attempt> = fc.oneof(
 	{ weight: 4, arbitrary: call("POST", fc.constant("/networks/create"), networkBody) },
 	{ weight: 3, arbitrary: call("POST", place("/networks/", "/connect"), { Target: target, Name: name, ...endpoint }) },
@@ -144,6 +177,10 @@ const attempts: fc.Arbitrary<Attempt> = fc.oneof(
 	{ weight: 2, arbitrary: call("GET", fc.oneof(place("/networks/"), place("/containers/"), place("/")), {}) },
 	{ weight: 1, arbitrary: call("DELETE", fc.oneof(place("/containers/"), place("/networks/none")), {}) },
 	{ weight: 1, arbitrary: call("PATCH", place("/networks/"), networkBody) },
+	{
+		weight: 3,
+		arbitrary: call("POST", fc.constantFrom(...CNI_CALLS.map((verb) => `/cni/${verb}`)), cniBody),
+	},
 	{
 		weight: 6,
 		arbitrary: fc.record({
@@ -187,6 +224,18 @@ export async function fuzzApi(requests: number, seed = Date.now()): Promise<ApiR
 	const agent = new Agent({ keepAlive: true, maxSockets: BATCH });
 	const sockets = { api: vlane.socket, plugin: join(plugins, "vlane.sock") };
 
+	let left: Ran | undefined;
+	vlane.ended.then((ran) => {
+		left = ran;
+	});
+	/** Whether the daemon is there, and what can be said about that. */
+	const stateOfDaemon = async (): Promise<{ lives: boolean; said: string }> => {
+		// Its connections are closed before its end is told.
+		await delay(END_MS);
+		if (!left) return { lives: true, said: `the daemon lives, process ${pid}: ${threadsOf(pid)}` };
+		return { lives: false, said: `the daemon has ended with status ${left.status} and said ${left.stderr}` };
+	};
+
 	const send = ({ socket, method, path, body }: Attempt): Promise<{ status: number; text: string }> =>
 		new Promise((resolve, reject) => {
 			const headers = { "Content-Length": Buffer.byteLength(body) };
@@ -197,10 +246,11 @@ export async function fuzzApi(requests: number, seed = Date.now()): Promise<ApiR
 				});
 				response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
 			});
-			outgoing.on("error", (error) => {
-				// The daemon may close an idle connection at the moment in which it is used again.
-				if (outgoing.reusedSocket) resolve(send({ socket, method, path, body }));
-				else reject(new Error(`${method} ${path} ${body}: ${error.message}`));
+			outgoing.on("error", async (error) => {
+				const state = await stateOfDaemon();
+				// A daemon that lives may close an idle connection at the moment in which it is used again.
+				if (state.lives && outgoing.reusedSocket) resolve(send({ socket, method, path, body }));
+				else reject(new Error(`${method} ${path} ${body}: ${error.message}; ${state.said}`));
 			});
 			outgoing.end(body);
 		});
@@ -209,8 +259,9 @@ export async function fuzzApi(requests: number, seed = Date.now()): Promise<ApiR
 	const state = async (): Promise<string> => `${await get("/networks")}\n${await get("/containers?all=1")}`;
 	/** Whether it was refused. @throws Error when the answer is none */
 	const isRefused = (attempt: Attempt, { status, text }: { status: number; text: string }): boolean => {
-		const answer: { message?: string; Err?: string } | undefined = text === "" ? undefined : JSON.parse(text);
-		const refusal = attempt.socket === "plugin" ? answer?.Err : status >= 400 ? answer?.message : undefined;
+		const answer: Refusal | undefined = text === "" ? undefined : JSON.parse(text);
+		const said = status >= 400 ? answer?.message : answer?.error?.message;
+		const refusal = attempt.socket === "plugin" ? answer?.Err : said;
 		const problem = status >= 500 && status !== 503 ? `status ${status}` : refusal?.includes("\n") ? "two lines" : "";
 		if (problem) throw new Error(`${problem}: ${JSON.stringify(attempt)}: ${text}`);
 		return refusal !== undefined;
@@ -265,7 +316,7 @@ export async function fuzzApi(requests: number, seed = Date.now()): Promise<ApiR
 		await get("/networks");
 		report.residentMiB.end = residentMiB(pid);
 		agent.destroy();
-		await new Promise((resolve) => setTimeout(resolve, 200));
+		await delay(200);
 		report.descriptors.end = descriptorsOf(pid);
 		const grown = report.residentMiB.end - report.residentMiB.warm;
 		if (grown > RESIDENT_MIB_MAX) throw new Error(`the daemon has grown by ${grown} MiB`);

@@ -133,11 +133,33 @@ export function start(argv: readonly string[], options: RunOptions = {}): Starte
 				const hit = `${stdout}\n${stderr}`.split("\n").find((text) => line.test(text));
 				if (hit !== undefined) return hit;
 				if (status === undefined && Date.now() < end) continue;
-				const why = status === undefined ? `said nothing for ${waitMsMax} ms` : `ended with status ${status}`;
+				const silent = `said nothing for ${waitMsMax} ms (${threadsOf(child.pid)})`;
+				const why = status === undefined ? silent : `ended with status ${status}`;
 				throw new Error(`${argv.join(" ")} ${why} without ${line}\n${stdout}${stderr}`);
 			}
 		},
 	};
+}
+
+/** What each thread of a process waits for, for the reports of tests that fail: `node S do_epoll_wait, ...`. */
+export function threadsOf(pid: number | undefined): string {
+	const look = (path: string): string => {
+		try {
+			return readFileSync(`/proc/${pid}/${path}`, "latin1");
+		} catch {
+			return "";
+		}
+	};
+	try {
+		return readdirSync(`/proc/${pid}/task`)
+			.map((tid) => {
+				const [, name, state] = /\((.*)\) (\S)/s.exec(look(`task/${tid}/stat`)) ?? [];
+				return `${name} ${state} ${look(`task/${tid}/wchan`)}`.trimEnd();
+			})
+			.join(", ");
+	} catch {
+		return "its process is gone";
+	}
 }
 
 /** What a process says on one of its outputs: a file without a name. */

@@ -23,6 +23,8 @@ export interface Vlane {
 	readonly pid: number;
 	/** Who keeps the descriptors of each daemon that is started from now on. */
 	supervisor?: Supervisor;
+	/** Resolves with what the daemon leaves, whoever ends it. */
+	readonly ended: Promise<Ran>;
 	/** Runs `vlane ARGUMENT...` to its end in the host's namespace. */
 	vlane(...argv: string[]): Ran;
 	/** As `vlane`, for commands that have to succeed; answers stdout without the line end. */
@@ -76,6 +78,10 @@ export async function startVlaneBehind(
 		get pid() {
 			if (daemon?.process.pid === undefined) throw new Error("the daemon does not run");
 			return daemon.process.pid;
+		},
+		get ended() {
+			if (!daemon) throw new Error("the daemon does not run");
+			return daemon.ended;
 		},
 		vlane: (...argv) => host.run(command(argv), { env }),
 		must: (...argv) => host.must(command(argv), { env }).trimEnd(),
