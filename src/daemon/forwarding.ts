@@ -17,6 +17,7 @@ import { Networks } from "../control/networks.js";
 import { Queue } from "../control/queue.js";
 import { Reconciler } from "../control/reconcile.js";
 import { openLmdbStore } from "../control/records/lmdbstore.js";
+import { requireShapes } from "../control/records/recordschema.js";
 import { loadState } from "../control/records/state.js";
 import { Leases } from "../docker/leases.js";
 import type { Group } from "../group/group.js";
@@ -78,6 +79,7 @@ export async function startForwarding(
 	closers.push(() => poller.close());
 	const netlink = new Rtnetlink();
 	closers.push(() => netlink.close());
+	requireShapes(store.list(""), `state directory ${stateDir}`);
 	const state = await loadState(store);
 	const mover = await starting;
 	const datapath = new Switch(mover, {

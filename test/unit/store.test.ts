@@ -1,14 +1,15 @@
 /** The store on disk: atomic, durable, one daemon at a time; it survives kill -9 in the middle of writes. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { VlaneError } from "../../src/control/errors.js";
+import { damageOf } from "../../src/control/records/lmdbfile.js";
 import { openLmdbStore } from "../../src/control/records/lmdbstore.js";
 import { SCHEMA_VERSION } from "../../src/control/records/store.js";
 
@@ -137,52 +138,147 @@ store("says why a directory can not be used", async ({ base }) => {
 	await (await openLmdbStore(base)).close();
 });
 
+/** How many kills, and damaged files; by default about 3 s of them. */
+const KILLS = Number(process.env.VLANE_KILLS ?? 5);
+const DAMAGES = Number(process.env.VLANE_RUNS ?? 20) * 3;
+
 /**
- * Writes records of growing number, a pair in each transaction, and prints each number when its promise has
- * resolved.
+ * Writes as fast as it can: in each transaction the number of the last one, one record more, and changes and removals of
+ * others, small and large. Prints each number when its promise has resolved.
  */
 const WRITER = `
 	const { openLmdbStore } = await import(process.argv[1]);
+	const { writeSync } = await import("node:fs");
 	const store = await openLmdbStore(process.argv[2]);
-	const first = (store.get("last") ?? 0) + 1;
-	for (let number = first; ; number++) {
+	for (let number = (store.get("last") ?? 0) + 1; ; number++) {
+		const filler = "x".repeat(number % 50 === 0 ? 20_000 : number % 1500);
 		await store.transaction((batch) => {
 			batch.put("last", number);
-			batch.put("record/" + String(number).padStart(8, "0"), { number, filler: "x".repeat(number % 3000) });
+			batch.put("record/" + number, { number, filler });
+			batch.put("record/" + (number - 7), { number: number - 7, filler: "again" });
+			batch.del("record/" + (number - 100));
+			batch.put("twin/" + number % 10, number);
+			batch.put("twin/" + (number % 10 + 10), number);
 		});
-		process.stdout.write(number + "\\n");
+		writeSync(1, number + "\\n");
 	}
 `;
 
-async function writeUntil(child: ChildProcess, number: number): Promise<number> {
-	let last = 0;
-	assert.ok(child.stdout);
-	const exited = once(child, "close");
-	for await (const line of createInterface({ input: child.stdout })) {
-		last = Number(line);
-		if (last >= number) child.kill("SIGKILL");
-	}
-	await exited;
-	return last;
+/** What the writer has left after `last` transactions, by key. */
+function written(last: number): Record<string, number> {
+	const rest = Array.from({ length: Math.min(last + 7, 107) }, (_, index) => last - index);
+	const records = rest.filter((number) => number > last - 100).map((number) => [`record/${number}`, number] as const);
+	const twins = Array.from({ length: Math.min(last, 10) }, (_, index) => last - index).flatMap((number) => [
+		[`twin/${number % 10}`, number] as const,
+		[`twin/${(number % 10) + 10}`, number] as const,
+	]);
+	return Object.fromEntries([["last", last], ...records, ...twins]);
 }
 
-store("loses nothing it promised when it is killed in the middle of writes", async ({ stateDir }) => {
+store("loses nothing it promised when it is killed at any instant of writes", async ({ stateDir }) => {
 	let promised = 0;
-	for (let round = 1; round <= 5; round++) {
+	const waits = fc.sample(fc.integer({ min: 0, max: 60 }), { numRuns: KILLS, seed: Date.now() });
+	for (const [kill, waitMs] of waits.entries()) {
 		const args = ["--input-type=module", "-e", WRITER, MODULE, stateDir];
 		const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-		promised = await writeUntil(child, promised + 10 + round * 7);
+		let text = "";
+		child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+			// Not before its first one: until then it is Node that starts.
+			if (text === "") setTimeout(() => child.kill("SIGKILL"), waitMs);
+			text += chunk;
+		});
+		await once(child, "close");
+		promised = Number(text.trimEnd().split("\n").at(-1));
+		assert.is(damageOf(join(stateDir, "vlane.lmdb")), undefined);
 		const db = await openLmdbStore(stateDir);
 		const last = db.get<number>("last") ?? 0;
-		assert.ok(last >= promised, `promised ${promised}, found ${last}`);
-		const numbers = db.list<{ number: number }>("record/").map(({ value }) => value.number);
-		assert.equal(
-			numbers,
-			Array.from({ length: last }, (_, index) => index + 1),
-		);
+		assert.ok(last === promised || last === promised + 1, `kill ${kill}: promised ${promised}, found ${last}`);
+		const found = db.list<number | { number: number }>("").filter(({ key }) => !key.startsWith("meta/"));
+		const numbers = found.map(({ key, value }) => [key, typeof value === "number" ? value : value.number] as const);
+		assert.equal(Object.fromEntries(numbers), written(last));
 		await db.close();
 	}
-	assert.ok(promised > 50);
+	assert.ok(promised > KILLS);
+});
+
+/** Opens, reads and writes a store in a process of its own, which damage may end. */
+const OPENER = `
+	const { openLmdbStore } = await import(process.argv[1]);
+	for (const directory of process.argv.slice(2)) {
+		try {
+			const store = await openLmdbStore(directory);
+			const content = store.list("");
+			for (let number = 0; number < 20; number++) await store.put("later/" + number, "y".repeat(3000));
+			await store.close();
+			console.log(JSON.stringify({ content }));
+		} catch (error) {
+			console.log(JSON.stringify({ refused: error.message }));
+		}
+	}
+`;
+
+store("a damaged file is refused in one line, or has lost nothing; it never ends the process", async ({ base }) => {
+	const whole = join(base, "whole");
+	const db = await openLmdbStore(whole);
+	// Some pages of each kind: branches, leaves, pages for large records, free ones.
+	for (let number = 0; number < 150; number++) await db.put(`record/${number}`, "x".repeat((number * 37) % 1300));
+	await db.put("large", "y".repeat(20_000));
+	for (let number = 0; number < 150; number += 4) await db.del(`record/${number}`);
+	await db.close();
+	const bytes = readFileSync(join(whole, "vlane.lmdb"));
+	const shape = (content: { key: string; value: unknown }[]) => content.map(({ key }) => key).sort();
+	const reader = await openLmdbStore(whole);
+	const expected = shape(reader.list(""));
+	await reader.close();
+
+	const pages = bytes.length / 4096;
+	const at = fc.oneof(
+		fc.nat({ max: bytes.length - 1 }),
+		// Heads of pages and their offsets of nodes.
+		fc.tuple(fc.nat({ max: pages - 1 }), fc.nat({ max: 180 })).map(([page, offset]) => page * 4096 + offset),
+	);
+	const patch = fc.record({ at, octets: fc.uint8Array({ minLength: 1, maxLength: 8 }) });
+	const damage = fc.record({
+		patches: fc.array(patch, { maxLength: 3 }),
+		cut: fc.option(fc.nat({ max: bytes.length }), { freq: 3 }),
+		lock: fc.option(fc.uint8Array({ maxLength: 64 }), { freq: 5 }),
+	});
+	const directories = fc.sample(damage, { numRuns: DAMAGES, seed: Date.now() }).map(({ patches, cut, lock }, index) => {
+		const directory = join(base, `${index}`);
+		const damaged = Buffer.from(bytes);
+		for (const { at: place, octets } of patches) damaged.set(octets.subarray(0, damaged.length - place), place);
+		mkdirSync(directory);
+		writeFileSync(join(directory, "vlane.lmdb"), damaged.subarray(0, cut ?? damaged.length));
+		if (lock) writeFileSync(join(directory, "vlane.lmdb-lock"), lock);
+		return { directory, isEmpty: cut === 0 };
+	});
+	const names = directories.map(({ directory }) => directory);
+	const child = spawn(process.execPath, ["--input-type=module", "-e", OPENER, MODULE, ...names]);
+	let said = "";
+	let complaints = "";
+	child.stdout.setEncoding("utf8").on("data", (chunk) => {
+		said += chunk;
+	});
+	child.stderr.setEncoding("utf8").on("data", (chunk) => {
+		complaints += chunk;
+	});
+	const [status, signal] = await once(child, "close");
+	const answers = said.trimEnd().split("\n");
+	assert.equal([status, signal, complaints], [0, null, ""], names[answers.length]);
+	for (const [index, answer] of answers.entries()) {
+		const { content, refused } = JSON.parse(answer);
+		const { directory, isEmpty } = directories[index]!;
+		const prefix = `cannot open state directory ${directory}: `;
+		if (refused !== undefined) {
+			assert.ok(
+				refused.startsWith(prefix) || /^state directory .* (is damaged|was written by a newer)/.test(refused),
+				refused,
+			);
+			assert.not.match(refused, "\n");
+		} else if (!isEmpty) assert.equal(shape(content), expected, directory);
+	}
+	const refusals = answers.filter((answer) => answer.includes("refused")).length;
+	assert.ok(refusals > DAMAGES / 10 && refusals < DAMAGES, `${refusals} of ${DAMAGES} were refused`);
 });
 
 store.run();

@@ -1,11 +1,12 @@
 /** The store on disk: one LMDB file in the state directory, which one daemon at a time may have open. */
 
-import { closeSync, mkdirSync, openSync, readSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { open, type RootDatabase } from "lmdb";
 import { isErrno } from "../../sys/errno.js";
 import * as libc from "../../sys/libc.js";
 import { VlaneError } from "../errors.js";
+import { damageOf, NO_DATABASE } from "./lmdbfile.js";
 import { migrate, type Records } from "./migrations.js";
 import type { Batch, Entry, Store } from "./store.js";
 
@@ -17,21 +18,25 @@ const NEW_STORE_BYTES = 65536;
 /** A file system with less than this left is full, whatever errno LMDB makes of a write that was cut short. */
 const FULL_BYTES = 1 << 20;
 
-/** MDB_MAGIC of LMDB's mdb.c, behind the first page's header of 24 bytes. */
-const MAGIC = 0xbeefc0de;
-const MAGIC_OFFSET_BYTES = 24;
-
 /**
  * Opens the store, making the directory (mode 0700) and the file when they are missing, and migrating what an older
  * release has written.
  * @param inherited descriptor of the directory's lock, of which this process got a copy
  * @throws VlaneError conflict: another process has it open; unavailable: written by a newer version, or no room for a
- * new one; internal: file system errors
+ * new one; internal: damaged, file system errors
  */
 export async function openLmdbStore(stateDir: string, inherited?: number): Promise<Store> {
-	const lock = inherited ?? lockDirectory(stateDir);
+	return openLocked(stateDir, inherited ?? lockDirectory(stateDir), true);
+}
+
+/** As `openLmdbStore`, for records that are about to be replaced: nothing is migrated, and none has to be readable. */
+export async function openLmdbStoreToReplace(stateDir: string): Promise<Store> {
+	return openLocked(stateDir, lockDirectory(stateDir), false);
+}
+
+async function openLocked(stateDir: string, lock: number, isRead: boolean): Promise<Store> {
 	try {
-		return await LmdbStore.open(stateDir, lock);
+		return await LmdbStore.open(stateDir, lock, isRead);
 	} catch (error) {
 		libc.close(lock);
 		if (error instanceof VlaneError) throw error;
@@ -40,7 +45,8 @@ export async function openLmdbStore(stateDir: string, inherited?: number): Promi
 }
 
 /**
- * Reads a store as it is, without migrating it, also while a daemon has it open: all records as of one moment.
+ * Reads a store as it is, without migrating it, also while a daemon has it open: all records as of one moment. A value
+ * that is not JSON is a text, which no record is.
  * @throws VlaneError notFound: there is none; internal
  */
 export async function readLmdbStore(stateDir: string): Promise<Records> {
@@ -49,10 +55,10 @@ export async function readLmdbStore(stateDir: string): Promise<Records> {
 		throw new VlaneError("notFound", `there is no state in ${stateDir}; name the right directory with --state-dir`);
 	}
 	try {
-		refuseForeignFile(path);
+		refuseDamage(path);
 		const database = open<string, string>({ path, noSubdir: true, encoding: "string", readOnly: true });
 		const range = database.getRange({ snapshot: true });
-		const records = new Map(Array.from(range, ({ key, value }) => [key, parse(key, value)]));
+		const records = new Map(Array.from(range, ({ key, value }) => [key, parsed(value) ?? value]));
 		await database.close();
 		return records;
 	} catch (error) {
@@ -72,9 +78,9 @@ class LmdbStore implements Store {
 		readonly lock: number,
 	) {}
 
-	static async open(stateDir: string, lock: number): Promise<LmdbStore> {
+	static async open(stateDir: string, lock: number, isRead: boolean): Promise<LmdbStore> {
 		const path = join(stateDir, FILE_NAME);
-		refuseForeignFile(path);
+		refuseDamage(path);
 		requireRoom(stateDir);
 		// The umask because LMDB makes its files 0664.
 		const umask = process.umask(0o077);
@@ -86,7 +92,7 @@ class LmdbStore implements Store {
 		}
 		const store = new LmdbStore(stateDir, database, lock);
 		try {
-			await store.#migrate();
+			if (isRead) await store.#migrate();
 			return store;
 		} catch (error) {
 			await database.close();
@@ -114,6 +120,10 @@ class LmdbStore implements Store {
 	list<T>(prefix: string): Entry<T>[] {
 		const range = this.database.getRange({ start: prefix, end: `${prefix}\uffff` });
 		return Array.from(range, ({ key, value }) => ({ key, value: parse(key, value) as T }));
+	}
+
+	keys(): string[] {
+		return Array.from(this.database.getKeys());
 	}
 
 	put(key: string, value: unknown): Promise<void> {
@@ -149,21 +159,14 @@ class LmdbStore implements Store {
 	}
 }
 
-/**
- * The lmdb package ends the process with a segmentation fault on a file that is not LMDB's, so this is looked at
- * before.
- */
-function refuseForeignFile(path: string): void {
-	if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0) return;
-	const header = Buffer.alloc(MAGIC_OFFSET_BYTES + 4);
-	const fd = openSync(path, "r");
-	try {
-		readSync(fd, header, 0, header.length, 0);
-	} finally {
-		closeSync(fd);
-	}
-	if (header.readUInt32LE(MAGIC_OFFSET_BYTES) !== MAGIC)
-		throw new Error(`${FILE_NAME} is not a vlane database; move it away`);
+/** LMDB believes what stands in its file: damage in there ends the process, or hides records. */
+function refuseDamage(path: string): void {
+	if (!statSync(path, { throwIfNoEntry: false })) return;
+	const damage = damageOf(path);
+	if (damage === NO_DATABASE) throw new Error(`${FILE_NAME} is not a vlane database; move it away`);
+	if (damage === undefined) return;
+	const next = "move it away, and begin anew, or with a backup: vlane state import";
+	throw new Error(`${FILE_NAME} is damaged: ${damage}; ${next}`);
 }
 
 /**
@@ -196,12 +199,19 @@ function writeError(stateDir: string, error: unknown): VlaneError {
 	);
 }
 
-function parse(key: string, text: string): unknown {
+/** Undefined: it is not JSON, of which no value is undefined. */
+function parsed(text: string): unknown {
 	try {
 		return JSON.parse(text);
 	} catch {
-		throw new Error(`record ${key} is not JSON; see vlane state check`);
+		return undefined;
 	}
+}
+
+function parse(key: string, text: string): unknown {
+	const value = parsed(text);
+	if (value === undefined) throw new Error(`record ${key} is not JSON; see vlane state check`);
+	return value;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The shapes of stored records (types.ts), checked where they may come from elsewhere: an import, a damaged disk. */
 import * as z from "zod";
 import { parseCidr, parseIp } from "../address/cidr.js";
+import { VlaneError } from "../errors.js";
 import type {
 	AttachmentRecord,
 	ContainerRecord,
@@ -121,4 +122,20 @@ export function shapeProblem(key: string, value: unknown): string | undefined {
 	if (issue) return [issue.path.join("."), issue.message].filter(Boolean).join(": ");
 	const { id: own } = Object(value) as { id?: string };
 	return own === undefined || key.endsWith(`/${own}`) ? undefined : `its id is ${own}`;
+}
+
+/**
+ * Refuses records that a program could not work with.
+ * @param source what they belong to, for errors
+ * @throws VlaneError internal: the first one that is wrong, and how many others
+ */
+export function requireShapes(records: Iterable<{ key: string; value: unknown }>, source: string): void {
+	const problems = Array.from(records, ({ key, value }) => [key, shapeProblem(key, value)] as const).filter(
+		([, problem]) => problem !== undefined,
+	);
+	const [first] = problems;
+	if (!first) return;
+	const others = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
+	const next = "vlane state check says all; mend what vlane state export writes, and vlane state import --force it";
+	throw new VlaneError("internal", `${source} is damaged: ${first.join(": ")}${others}; ${next}`);
 }

@@ -1,6 +1,6 @@
 /** A state directory as one JSON text, and back: for backups, for moving to another host, for people. */
 import { VlaneError } from "../errors.js";
-import { openLmdbStore, readLmdbStore } from "./lmdbstore.js";
+import { openLmdbStoreToReplace, readLmdbStore } from "./lmdbstore.js";
 import { migrate, type Records } from "./migrations.js";
 import { problemsOf } from "./statecheck.js";
 
@@ -37,15 +37,15 @@ export async function importState(stateDir: string, text: string, replace: boole
 		const others = more.length > 0 ? ` (and ${more.length} more)` : "";
 		throw new VlaneError("invalid", `the import is not consistent: ${problem}${others}; nothing was changed`);
 	}
-	const store = await openLmdbStore(stateDir);
+	const store = await openLmdbStoreToReplace(stateDir);
 	try {
-		const present = store.list("").filter(({ key }) => !key.startsWith("meta/"));
+		const present = store.keys().filter((key) => !key.startsWith("meta/"));
 		if (present.length > 0 && !replace) {
 			const remedy = "give --force to replace them, or another --state-dir";
 			throw new VlaneError("conflict", `state directory ${stateDir} has ${present.length} records; ${remedy}`);
 		}
 		await store.transaction((batch) => {
-			for (const { key } of store.list("")) batch.del(key);
+			for (const key of store.keys()) batch.del(key);
 			for (const [key, value] of records) batch.put(key, value);
 		});
 		return [...records.keys()].filter((key) => !key.startsWith("meta/")).length;

@@ -26,6 +26,8 @@ export interface Store {
 	get<T>(key: string): T | undefined;
 	/** All records whose key begins with `prefix`, in the keys' order. */
 	list<T>(prefix: string): Entry<T>[];
+	/** The keys of all records, in order, also of those that can not be read. */
+	keys(): string[];
 	/** The value is taken as it is now; later changes to the object do not matter. */
 	put(key: string, value: unknown): Promise<void>;
 	del(key: string): Promise<void>;
