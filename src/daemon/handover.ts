@@ -19,6 +19,7 @@ import type { Heirloom } from "../control/fabric/heritage.js";
 import { messageOf } from "../control/log.js";
 import { SCHEMA_VERSION } from "../control/records/store.js";
 import { FDS_MAX, type FdConnection, listenFds } from "../sys/fdsocket.js";
+import { close } from "../sys/libc.js";
 import type { Forwarding } from "./forwarding.js";
 
 /** Version of these messages: who has another one is not handed anything. */
@@ -132,7 +133,13 @@ export class HandoverPoint {
 async function said(connection: FdConnection, waitMs: number): Promise<{ ready?: true; stop?: true }> {
 	const message = await connection.receive(waitMs);
 	if (!message) throw new Error("the successor has ended");
-	return JSON.parse(message.text);
+	// Nobody has asked for any.
+	for (const fd of message.fds) close(fd);
+	try {
+		return Object(JSON.parse(message.text));
+	} catch {
+		throw new Error("the successor has said something else");
+	}
 }
 
 const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");

@@ -1,7 +1,7 @@
 /** The daemon that runs, seen from the one that is to replace it: handover.ts is the other side. */
 import { join } from "node:path";
 import { VlaneError } from "../control/errors.js";
-import { Heritage, type Inherited } from "../control/fabric/heritage.js";
+import { Heritage, type Inherited, isHeirloom } from "../control/fabric/heritage.js";
 import { isErrno } from "../sys/errno.js";
 import { connectFds, type FdConnection, isReadable } from "../sys/fdsocket.js";
 import { close, kill, pidfdOpen } from "../sys/libc.js";
@@ -123,10 +123,24 @@ export class Predecessor {
 			if (await this.#hasEnded()) return undefined;
 			throw broken("it has closed the connection");
 		}
-		const said = JSON.parse(message.text) as Said;
+		const said = parse(message.text);
 		if ("aborted" in said) throw broken(said.aborted);
 		return { said, fds: message.fds };
 	}
+}
+
+function parse(text: string): Said {
+	const problem = broken("it answers something else");
+	let said: Partial<Record<string, unknown>>;
+	try {
+		said = Object(JSON.parse(text));
+	} catch {
+		throw problem;
+	}
+	const { items, counters } = said;
+	if (items !== undefined && !(Array.isArray(items) && items.every(isHeirloom))) throw problem;
+	if (counters !== undefined && Object(counters) !== counters) throw problem;
+	return said as Said;
 }
 
 function broken(reason: string): VlaneError {

@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Heirloom, Heritage, type Inherited } from "../control/fabric/heritage.js";
+import { type Heirloom, Heritage, type Inherited, isHeirloom } from "../control/fabric/heritage.js";
 import { messageOf } from "../control/log.js";
 import { forgetFd, hasSupervisor, heard, storeFd, takePassedFds } from "../sys/notify.js";
 import type { Forwarding } from "./forwarding.js";
@@ -168,10 +168,18 @@ async function begin({ context, mover }: Forwarding, counters: ReadonlyMap<strin
 function readNotes(stateDir: string): Notes {
 	const path = join(stateDir, NOTES);
 	try {
-		const notes = JSON.parse(readFileSync(path, "utf8")) as Notes;
+		const text = readFileSync(path, "utf8");
 		rmSync(path);
-		return notes;
+		const { items, counters }: Partial<Notes> = Object(JSON.parse(text));
+		// Where they are damaged, counters begin anew.
+		if (Array.isArray(items) && items.every(isHeirloom)) return { items, counters: textsOf(counters) };
 	} catch {
-		return { items: [], counters: {} };
+		// There are none, or they are damaged.
 	}
+	return { items: [], counters: {} };
 }
+
+const textsOf = (counters: unknown): Record<string, string> =>
+	Object.fromEntries(
+		Object.entries(Object(counters)).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+	);

@@ -20,6 +20,8 @@ const IOVEC = 64;
 const CONTROL = 128;
 const CMSGHDR_BYTES = 16;
 const TEXT = 4096;
+/** How long the other end may leave a full queue as it is. */
+const SEND_MS = 5000;
 const SUN_PATH_BYTES_MAX = 107;
 const SOCKET_TYPE = libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC;
 
@@ -105,11 +107,13 @@ export class FdConnection {
 		return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4) };
 	}
 
-	/** @throws SysError EPIPE, ECONNRESET: nobody is there any more */
-	async send(text: string, fds: readonly number[] = []): Promise<void> {
+	/** @throws SysError EPIPE, ECONNRESET: nobody is there any more; EAGAIN: nobody reads */
+	async send(text: string, fds: readonly number[] = [], waitMs = SEND_MS): Promise<void> {
+		const endMs = performance.now() + waitMs;
 		while (sendFds(this.fd, text, fds) < 0) {
 			const code = libc.errno();
-			if (errnoName(code) !== "EAGAIN") throw new SysError("sendmsg", "unix socket", code);
+			const isFull = errnoName(code) === "EAGAIN" && performance.now() < endMs;
+			if (!isFull) throw new SysError("sendmsg", "unix socket", code);
 			await new Promise((resolve) => setTimeout(resolve, 1));
 		}
 	}

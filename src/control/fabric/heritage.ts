@@ -18,6 +18,12 @@ export interface Heirloom {
 	waits?: boolean;
 }
 
+/** Whether something read from elsewhere can be one. */
+export function isHeirloom(value: unknown): value is Heirloom {
+	const { key, port } = Object(value) as Partial<Heirloom>;
+	return typeof key === "string" && Number.isInteger(port);
+}
+
 /** An heirloom with its descriptor in this process. */
 export interface Inherited extends Heirloom {
 	fd: number;
