@@ -6,7 +6,7 @@
  *   page   0 number  8 transaction  16 pad  18 flags  20 lower, upper (overflow: u32 pages)  24 offsets of nodes, u16
  *   node   0 size of the data, or low bits of the child's page  4 flags, or high bits  6 size of the key  8 key, data
  *   meta   24 magic  28 version  48 tree of free pages  96 main tree  144 last page  152 transaction
- *   tree   0 pad (first one: page size)  4 flags  6 depth  8 branches  16 leaves  24 overflow pages  32 entries  40 root
+ *   tree   0 page size (of the first one)  4 flags  6 depth  8, 16, 24 pages of each kind  32 entries  40 root
  */
 import { readFileSync } from "node:fs";
 
