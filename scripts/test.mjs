@@ -2,8 +2,7 @@
  * Runs the compiled test files, each in a process of its own: `node scripts/test.mjs [PATTERN...]`. A pattern is a part
  * of a file's name.
  *
- * Files of test/unit and test/cli run side by side; files of test/netns one after another, because they load the
- * machine. uvu alone says nothing about a file that forgets `.run()`, runs no test, or dies half way: here each of
+ * Two files run side by side: most of a test is waiting for a daemon to start or a neighbour to answer. uvu alone says nothing about a file that forgets `.run()`, runs no test, or dies half way: here each of
  * these is a failure. VLANE_TEST_STRICT=1 turns skipped tests into failures.
  *
  * The last line is always `N passed, N failed, N skipped`.
@@ -20,10 +19,9 @@ const FILE_SECONDS_MAX = Number(process.env.VLANE_TEST_SECONDS || 600);
 /** How long a test file that is told to end has for taking its namespaces and processes away. */
 const CLEANUP_SECONDS_MAX = 20;
 const STRICT = process.env.VLANE_TEST_STRICT === "1";
-const STAGES = [
-	{ directories: ["unit", "cli"], atOnce: Math.min(2, availableParallelism()) },
-	{ directories: ["netns"], atOnce: 1 },
-];
+const AT_ONCE = Math.min(2, availableParallelism());
+/** What needs no privilege first: it says soonest what is wrong. */
+const STAGES = [["unit", "cli"], ["netns"]];
 
 /** Process groups under way, so that an interrupted run takes its tests along. */
 const running = new Set();
@@ -133,12 +131,12 @@ async function report(file) {
 	else for (const [line] of run.output.matchAll(/^skipped: .*$/gm)) console.log(`     ${line}`);
 }
 
-async function runStage({ directories, atOnce }, wanted) {
+async function runStage(directories, wanted) {
 	const queue = directories.flatMap(testFiles).filter(wanted);
 	const work = async () => {
 		for (let file = queue.shift(); file && !stopping; file = queue.shift()) await report(file);
 	};
-	await Promise.all(Array.from({ length: atOnce }, work));
+	await Promise.all(Array.from({ length: AT_ONCE }, work));
 }
 
 /** Ends what runs, giving it time to clean up after itself, then ends with the status of the signal. */

@@ -191,8 +191,7 @@ test(
 			return [...counters].map(([, count]) => Number(count));
 		};
 		await usesBoth("frames of both queues arrive, whatever has a socket", received);
-		assert.is(redirectedOf(site)[1], 0, "the second queue has none");
-		// News of the link is what lets vlane look again.
+		// News of the link is what lets vlane look again; there may have been some by now.
 		site.lan.host.must(["ip", "link", "set", PARENT, "mtu", "1490"]);
 		await usesBoth("both queues have a socket", () => redirectedOf(site));
 		assert.is(detail(site), COPY);
@@ -246,11 +245,11 @@ test("a daemon that is killed or replaced, a thread that dies, a network that is
 	await talk(site, ns, "10.9.0.1", "10.9.0.2");
 
 	// A core whose memory is damaged ends its thread, and another one takes over.
+	const orphaned = bpfObjectsOf(site.vlane.pid);
 	await corruptDatapath(site.vlane.pid);
+	await nothingLeft(orphaned);
 	const before = redirected(site);
 	await eventually("AF_XDP again", () => detail(site).includes(COPY) && redirected(site) > before);
-	// All that may have been so before the thread had died.
-	await eventually("the next thread forwards", () => ns.ping("10.9.0.1") === 1);
 	await talk(site, ns, "10.9.0.1", "10.9.0.2");
 
 	// Removed under load.
