@@ -29,7 +29,8 @@ const CAPABILITIES = DAEMON_CAPABILITIES.join(" ");
  * What the daemon can do without (systemd.exec(5), systemd.resource-control(5)). What is absent here is needed: code
  * made while it runs (V8), /proc of other processes, and directories in which namespaces have names, /tmp among them.
  * Mounts are followed, so that namespaces which get a name later are seen. The daemon does work that others cause: at
- * the same priority as senders without end it would get the less done the more they send (docs/reliability.md).
+ * the same priority as senders without end it would get the less done the more they send (docs/reliability.md). Its
+ * weight is among the groups of containers, where each has 100; its niceness counts where there are no such groups.
  */
 const LIMITS = `\
 StateDirectory=vlane
@@ -60,6 +61,7 @@ SystemCallFilter=~@keyring @setuid
 SystemCallErrorNumber=EPERM
 LimitNOFILE=1048576
 LimitMEMLOCK=infinity
+CPUWeight=1000
 Nice=-10
 OOMScoreAdjust=-500`;
 

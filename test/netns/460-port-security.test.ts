@@ -5,7 +5,7 @@ import { capture } from "../support/capture.js";
 import { BROADCAST, makeFrame } from "../support/frames.js";
 import { FAR_END } from "../support/lan.js";
 import type { Namespace } from "../support/netns.js";
-import { arpRequest, decoded, isArpFor, marked, marksOf } from "../support/packets.js";
+import { arpRequest, decoded, ETHERTYPE_IPV4, ipv4Of, isArpFor, marked, marksOf } from "../support/packets.js";
 import { send } from "../support/sender.js";
 import { eventually, macOf, type Site, sharedSite } from "../support/site.js";
 
@@ -86,6 +86,11 @@ test("mac,ip: nothing from the addresses of others, in no header that neighbours
 		arpRequest(macOf(c1), "10.46.0.3", "10.46.0.3"),
 		arpRequest(macOf(c1), GATEWAY, GATEWAY),
 		makeFrame({ dst: BROADCAST, src: macOf(c1), ethertype: 0x0800, payload: Uint8Array.from([0x45, 0, 0, 20]) }),
+		// A whole header, from the neighbour's address to the gateway's.
+		makeFrame({
+			...{ dst: macOf(site.lan.far, "lan50"), src: macOf(c1), ethertype: ETHERTYPE_IPV4 },
+			payload: Uint8Array.from([0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 46, 0, 3, 10, 46, 0, 1]),
+		}),
 	];
 	assert.is(send(c1, "eth0", frames), frames.length);
 	for (const address of ["10.46.0.77/24", "2001:db8:46::77/64"])
@@ -99,6 +104,7 @@ test("mac,ip: nothing from the addresses of others, in no header that neighbours
 			seen.some((frame) => isArpFor(frame, address) && frame.src === macOf(c1)),
 		);
 		assert.equal(claimed, [false, false]);
+		assert.not(seen.some((frame) => frame.src === macOf(c1) && ipv4Of(frame)?.src === "10.46.0.3"));
 	}
 });
 
