@@ -102,7 +102,30 @@ export function parseConfig(text: string, command: string): NetworkConfig {
 		const problem = name === undefined ? "missing network name" : "invalid characters found in network name";
 		throw new CniError(CODE.invalidConfig, `${problem}: ${JSON.stringify(name)}`);
 	}
-	return { ...config, cniVersion: version, name };
+	const shaped = {
+		...config,
+		...{ ipam: config.ipam ?? undefined, dns: config.dns ?? undefined, prevResult: config.prevResult ?? undefined },
+	};
+	checkShapes(shaped);
+	return { ...(shaped as Partial<NetworkConfig>), cniVersion: version, name };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+	typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Fields that the plugin itself reads are what they should be, or absent. @throws CniError invalidConfig */
+function checkShapes(config: Record<string, unknown>): void {
+	const { host = "", dns = {}, ipam = {}, prevResult = {} } = config;
+	const isList = (value: unknown) => Array.isArray(value) && value.every(isObject);
+	const good: Record<string, boolean> = {
+		host: typeof host === "string",
+		dns: isObject(dns),
+		ipam: isObject(ipam) && typeof (ipam.type ?? "") === "string",
+		prevResult: isObject(prevResult) && ["interfaces", "ips", "routes"].every((key) => isList(prevResult[key] ?? [])),
+	};
+	for (const [field, isGood] of Object.entries(good)) {
+		if (!isGood) throw new CniError(CODE.invalidConfig, `invalid ${field}: ${JSON.stringify(config[field])}`);
+	}
 }
 
 /** @throws CniError decoding */
@@ -113,7 +136,7 @@ export function parseObject(text: string): Record<string, unknown> {
 	} catch (error) {
 		throw new CniError(CODE.decoding, `error unmarshall network config: ${(error as Error).message}`);
 	}
-	if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+	if (isObject(value)) return value;
 	throw new CniError(CODE.decoding, "error unmarshall network config: it is not a JSON object");
 }
 

@@ -26,7 +26,7 @@ export function resultOf(
 	addressing: Addressing,
 	previous: PreviousResult = {},
 ): object {
-	const { interfaces = [], ips = [], routes = [] } = previous;
+	const { interfaces, ips, routes } = listsOf(previous);
 	const { mtu, ...known } = made;
 	const isOld = version === "0.3.1" || version === "0.4.0";
 	const own = (addressing.ips ?? []).map(({ address, gateway }) => ({
@@ -45,9 +45,14 @@ export function resultOf(
 	};
 }
 
+/** Go writes an empty list as null, too. */
+function listsOf({ interfaces, ips, routes }: PreviousResult) {
+	return { interfaces: interfaces ?? [], ips: ips ?? [], routes: routes ?? [] };
+}
+
 /** Finds in a result what belongs to the interface `ifname` of the namespace. Undefined when it is not there. */
 export function attachedIn(result: PreviousResult, ifname: string): Attached | undefined {
-	const { interfaces = [], ips = [], routes = [] } = result;
+	const { interfaces, ips, routes } = listsOf(result);
 	const index = interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox);
 	if (index < 0) return undefined;
 	const own = ips.filter((ip) => ip.interface === undefined || ip.interface === index);

@@ -117,7 +117,7 @@ testOrSkip(tests, "restarted after a reload, its descriptors wait with systemd, 
 	assert.is(changes(), before);
 });
 
-/** Stops one thread: PTRACE_SEIZE and PTRACE_INTERRUPT of ptrace(2). Waits for its end (__WALL), as its tracer has to. */
+/** Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT; ptrace(2)), and waits for its end (__WALL), as a tracer has to. */
 const FREEZE = `my $tid = int $ARGV[0]; my $ptrace = ${process.arch === "x64" ? 101 : 117};
 	for my $request (0x4206, 0x4207) { syscall($ptrace, $request, $tid, 0, 0) == 0 or die $! }
 	1 while waitpid(-1, 0x40000000) > 0;`;

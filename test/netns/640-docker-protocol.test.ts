@@ -9,6 +9,7 @@ import { type Lan, makeLan } from "../support/lan.js";
 import { testOrSkip } from "../support/needs.js";
 import { askSocket, type Said } from "../support/plugin.js";
 import { eventually } from "../support/site.js";
+import { HOSTILE, spoiled } from "../support/spoil.js";
 import { startVlane, type Vlane } from "../support/vlane.js";
 
 const protocol = suite("docker: the protocol");
@@ -66,30 +67,6 @@ const ENDPOINT = {
 
 const CHANGING = ["CreateNetwork", "DeleteNetwork", "CreateEndpoint", "DeleteEndpoint", "Join"];
 const ABOUT = ["Leave", "EndpointOperInfo", "ProgramExternalConnectivity", "RevokeExternalConnectivity"];
-
-/** A value of the wrong kind for every field. */
-const HOSTILE: unknown[] = [
-	...[
-		null,
-		0,
-		-1,
-		1e308,
-		true,
-		"",
-		"x",
-		[],
-		{},
-		[[]],
-		"../../etc/passwd",
-		"\0",
-		"a".repeat(65),
-		"\u202e",
-		"'; rm -rf /",
-	],
-	{ toString: 1 },
-	JSON.parse('{"__proto__": {"polluted": true}}'),
-	{ constructor: { prototype: { polluted: true } } },
-];
 
 testOrSkip(protocol, "the socket is the engine's alone, and gone when the daemon has ended", need, async () => {
 	assert.is(statSync(socket).mode & 0o777, 0o600);
@@ -229,18 +206,6 @@ const GOOD: Record<string, object> = {
 	"IpamDriver.RequestAddress": { PoolID: "f".repeat(64), Address: "", Options: {} },
 	"IpamDriver.ReleaseAddress": { PoolID: "f".repeat(64), Address: "10.3.0.2" },
 };
-
-/** A copy with one of its values, perhaps deep inside, replaced; `undefined` takes it out. */
-function spoiled(good: unknown, path: readonly number[], value: unknown): unknown {
-	const [step, ...rest] = path;
-	if (step === undefined || typeof good !== "object" || good === null) return value;
-	const keys = Object.keys(good);
-	const key = keys[step % keys.length];
-	if (key === undefined) return value;
-	const copy: Record<string, unknown> = { ...good };
-	copy[key] = spoiled(copy[key], rest, value);
-	return Array.isArray(good) ? Object.values(copy) : copy;
-}
 
 testOrSkip(protocol, "whatever is wrong with a request to whichever call, an error changes nothing", need, async () => {
 	const api = async (path: string): Promise<string> =>

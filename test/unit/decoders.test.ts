@@ -9,11 +9,16 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { compileFilter, FilterError } from "../../src/capture/filter.js";
+import { Client } from "../../src/cni/client.js";
+import { CniError } from "../../src/cni/errors.js";
+import { checkEnvironment, parseArgs, parseConfig, readEnvironment } from "../../src/cni/invocation.js";
+import { attachedIn, resultOf } from "../../src/cni/result.js";
 import { decodeAttributes, decodeMessages, decodeOutcome, encodeMessage, text, u32 } from "../../src/netlink/codec.js";
 import { CaptureError } from "../../src/pcap/format.js";
 import { readCapture } from "../../src/pcap/read.js";
 import { interfaceBlock, packetBlockBytes, sectionBlock, writePacketBlock } from "../../src/pcap/stream.js";
 import { onCleanup } from "../support/cleanup.js";
+import { HOSTILE, spoiled } from "../support/spoil.js";
 
 const runs = {
 	numRuns: Number(process.env.VLANE_RUNS ?? 300),
@@ -110,6 +115,50 @@ decoders("netlink messages", () => {
 		});
 	});
 	fc.assert(property, runs);
+});
+
+decoders("what a container runtime says to the plugin", () => {
+	const good = {
+		...{ cniVersion: "1.0.0", name: "lan", type: "vlane", master: "eth0", host: "unix:///run/vlane/vlane.sock" },
+		...{ ipam: { type: "host-local" }, dns: { nameservers: ["10.0.0.53"] }, args: {}, runtimeConfig: { mac: "x" } },
+		prevResult: {
+			interfaces: [{ name: "eth0", mac: "02:00:00:00:00:01", sandbox: "/run/netns/x" }],
+			ips: [{ address: "10.0.0.2/24", gateway: "10.0.0.1", interface: 0 }],
+			...{ routes: [{ dst: "0.0.0.0/0" }], dns: {} },
+		},
+	};
+	const made = { name: "eth0", mac: "02:00:00:00:00:02", mtu: 1500, sandbox: "/run/netns/y" };
+	const value = fc.oneof(fc.constantFrom(undefined, ...HOSTILE), fc.jsonValue());
+	const change = fc.record({ path: fc.array(fc.nat(8), { minLength: 1, maxLength: 4 }), value });
+	fc.assert(
+		fc.property(change, fc.constantFrom("ADD", "CHECK", "GC"), ({ path, value }, command) => {
+			tolerates(CniError, () => {
+				const config = parseConfig(JSON.stringify(spoiled(good, path, value)), command);
+				attachedIn(config.prevResult ?? {}, "eth0");
+				JSON.stringify(resultOf(config.cniVersion, made, {}, config.prevResult));
+				new Client(config.host);
+			});
+		}),
+		{ ...runs, examples: [[{ path: [7, 0], value: null }, "ADD"]] },
+	);
+	for (const text of ["", "nul", "[]", '"x"', '{"name":', "\0"]) tolerates(CniError, () => parseConfig(text, "ADD"));
+	const names = fc.array(fc.constantFrom("MAC", "IP", "=", ";", "IgnoreUnknown", "1", "\n", "\0", "x"), {
+		maxLength: 9,
+	});
+	fc.assert(
+		fc.property(names, (parts) => tolerates(CniError, () => parseArgs(parts.join("")))),
+		runs,
+	);
+	const variable = fc.option(fc.oneof(fc.constantFrom("/x", "../x", "a\nb", "\0", "-"), fc.string()), {
+		nil: undefined,
+	});
+	fc.assert(
+		fc.property(variable, variable, variable, (containerId, netns, ifname) => {
+			const environment = { ...readEnvironment({}), containerId, netns, ifname };
+			tolerates(CniError, () => checkEnvironment(environment, ["containerId", "netns", "ifname"]));
+		}),
+		runs,
+	);
 });
 
 decoders.run();
