@@ -2,8 +2,8 @@
  * Runs the compiled test files, each in a process of its own: `node scripts/test.mjs [PATTERN...]`. A pattern is a part
  * of a file's name.
  *
- * Two files run side by side: most of a test is waiting for a daemon to start or a neighbour to answer. uvu alone says
- * nothing about a file that forgets `.run()`, runs no test, or dies half way: here each of these is a failure.
+ * Two files run side by side: while one waits, the other has the processors. uvu alone says nothing about a file that
+ * forgets `.run()`, runs no test, or dies half way: here each of these is a failure.
  * VLANE_TEST_STRICT=1 turns skipped tests into failures.
  *
  * The last line is always `N passed, N failed, N skipped`.

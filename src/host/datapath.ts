@@ -6,7 +6,7 @@
  * A thread that is blocked in the kernel can not be ended from JavaScript: `process.exit` would hang. So the control
  * eventfd is written before the process exits, whichever way it does.
  */
-import * as fs from "node:fs";
+import { close as closeInPool } from "node:fs";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { type CaptureReader, CaptureRing } from "../core/capturering.js";
 import { type CounterReader, Counters } from "../core/counters.js";
@@ -82,7 +82,7 @@ export async function startDatapath(
 
 /** Closes a descriptor in a thread that nobody waits for: the kernel takes its time to remove a device. */
 function closeMeanwhile(fd: number): Promise<void> {
-	return new Promise((resolve) => fs.close(fd, () => resolve()));
+	return new Promise((resolve) => closeInPool(fd, () => resolve()));
 }
 
 /** Those whose threads have to be let out of the kernel before the process can end. */
