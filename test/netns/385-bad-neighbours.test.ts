@@ -83,7 +83,7 @@ test("a broadcast storm reaches everybody, and everybody else is still served", 
 	const rate = join(site.vlane.directory, "rate");
 	writeFileSync(rate, `${STORM_PER_SECOND}`);
 	const before = { from: site.port("net", c1), to: site.port("net", c3) };
-	const storm = c1.start([process.execPath, BLAST, "eth0", macOf(c1), BROADCAST, rate]);
+	const storm = c1.start([process.execPath, BLAST, rate, c1.path, "eth0", macOf(c1), BROADCAST]);
 	await eventually("a storm", () => site.port("net", c3).txFrames - before.to.txFrames > STORM_PER_SECOND);
 	for (const target of [GATEWAY, "10.9.0.3"]) assert.is(c2.ping(target, 5), 5, target);
 	site.vlane.must("network", "create", "--subnet=10.10.0.0/24", "other");

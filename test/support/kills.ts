@@ -16,6 +16,9 @@ import type { Vlane } from "./vlane.js";
 
 const NAMESPACES = 8;
 const NETWORKS = 6;
+/** Others are somebody else's. */
+const OWN_NETWORK = /^n\d$/;
+const OWN_LINK = /^eth0\.1\d$/;
 const CONTAINERS = 3;
 const CLIENTS = 3;
 /** A burst ends so many answers, and then so many milliseconds, after it has begun. */
@@ -104,6 +107,16 @@ export class Kills {
 			await started;
 		}
 		await this.vlane.startDaemon();
+		return this.#look();
+	}
+
+	/** Requests for so long, without a kill, and a comparison; returns what is wrong. */
+	async churn(ms: number): Promise<string[]> {
+		this.#isDown = false;
+		const clients = Array.from({ length: CLIENTS }, () => this.#client());
+		await new Promise((resolve) => setTimeout(resolve, ms));
+		this.#isDown = true;
+		await Promise.all(clients);
 		return this.#look();
 	}
 
@@ -294,7 +307,7 @@ export class Kills {
 		const networks = await ask(this.vlane.socket, "GET", "/networks");
 		const containers = await ask(this.vlane.socket, "GET", "/containers");
 		if (networks.answer !== "yes" || containers.answer !== "yes") throw new Error("the daemon does not answer");
-		const listed = networks.body as ApiNetwork[];
+		const listed = (networks.body as ApiNetwork[]).filter(({ Name }) => OWN_NETWORK.test(Name));
 		const fds = new Map(
 			this.#namespaces.map((_, index) => [this.#targetOf(index).replace(/\W/g, "-"), this.#targetOf(index)]),
 		);
@@ -339,7 +352,7 @@ export class Kills {
 			close(fd);
 		}
 		const host = openNetns(this.host.path);
-		const found = inNetns(host, tapNamesHere);
+		const found = inNetns(host, tapNamesHere).filter((name) => OWN_LINK.test(name));
 		close(host);
 		const wanted = networks
 			.map((name) => Number(name.slice(1)))
