@@ -77,7 +77,6 @@ export const MAP_PRIVATE = 2;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 export const MAP_POPULATE = 0x8000;
-export const MADV_HUGEPAGE = 14;
 
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
@@ -126,7 +125,6 @@ const c = {
 	eventfd: lib.func("eventfd", "int", ["uint", "int"]),
 	mmap: lib.func("mmap", "intptr_t", ["uintptr_t", "size_t", "int", "int", "int", "int64_t"]),
 	munmap: lib.func("munmap", "int", ["uintptr_t", "size_t"]),
-	madvise: lib.func("madvise", "int", ["uintptr_t", "size_t", "int"]),
 	setns: lib.func("setns", "int", ["int", "int"]),
 	unshare: lib.func("unshare", "int", ["int"]),
 	mount: lib.func("mount", "int", ["str", "str", "str", "ulong", "str"]),
@@ -363,11 +361,6 @@ export function mmap(
 /** munmap(2). */
 export function munmap(address: number, bytes: number): void {
 	check(c.munmap(address, bytes), "munmap");
-}
-
-/** madvise(2). */
-export function madvise(address: number, bytes: number, advice: number): void {
-	check(c.madvise(address, bytes, advice), "madvise");
 }
 
 /** setns(2): moves this thread into the namespace behind `fd`; `type` is CLONE_NEW* or 0 for "whatever it is". */

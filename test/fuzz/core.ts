@@ -15,6 +15,9 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const SOURCES = join(ROOT, "test/fuzz/core");
 const INPUT_BYTES_MAX = 1500;
 const SECONDS_DEFAULT = 600;
+/** What is kept of what a program says; its beginning, which says how many branches there are, among it. */
+const OUTPUT_MAX = 100_000;
+const OUTPUT_HEAD = 10_000;
 
 /** What building takes, besides libFuzzer and AddressSanitizer. */
 export const FUZZ_TOOLS = ["make", "clang", "wasm2c"];
@@ -39,7 +42,8 @@ function run(argv: string[], env: NodeJS.ProcessEnv = {}): Promise<{ status: num
 		let output = "";
 		for (const stream of [child.stdout, child.stderr]) {
 			stream.setEncoding("utf8").on("data", (text: string) => {
-				output = (output + text).slice(-100_000);
+				output += text;
+				if (output.length > OUTPUT_MAX) output = output.slice(0, OUTPUT_HEAD) + output.slice(OUTPUT_HEAD - OUTPUT_MAX);
 			});
 		}
 		child.on("error", reject);

@@ -124,18 +124,22 @@ export function shapeProblem(key: string, value: unknown): string | undefined {
 	return own === undefined || key.endsWith(`/${own}`) ? undefined : `its id is ${own}`;
 }
 
+/** The first of some problems, and how many others there are: one line has no room for all. */
+export function firstOf([first, ...others]: readonly string[]): string {
+	return others.length > 0 ? `${first} (and ${others.length} more)` : `${first}`;
+}
+
 /**
  * Refuses records that a program could not work with.
  * @param source what they belong to, for errors
  * @throws VlaneError internal: the first one that is wrong, and how many others
  */
 export function requireShapes(records: Iterable<{ key: string; value: unknown }>, source: string): void {
-	const problems = Array.from(records, ({ key, value }) => [key, shapeProblem(key, value)] as const).filter(
-		([, problem]) => problem !== undefined,
-	);
-	const [first] = problems;
-	if (!first) return;
-	const others = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
+	const problems = Array.from(records, ({ key, value }) => {
+		const problem = shapeProblem(key, value);
+		return problem === undefined ? [] : [`${key}: ${problem}`];
+	}).flat();
+	if (problems.length === 0) return;
 	const next = "vlane state check says all; mend what vlane state export writes, and vlane state import --force it";
-	throw new VlaneError("internal", `${source} is damaged: ${first.join(": ")}${others}; ${next}`);
+	throw new VlaneError("internal", `${source} is damaged: ${firstOf(problems)}; ${next}`);
 }

@@ -2,6 +2,7 @@
 import { VlaneError } from "../errors.js";
 import { openLmdbStoreToReplace, readLmdbStore } from "./lmdbstore.js";
 import { migrate, type Records } from "./migrations.js";
+import { firstOf } from "./recordschema.js";
 import { problemsOf } from "./statecheck.js";
 
 const FORMAT = "vlane state";
@@ -32,10 +33,9 @@ export async function checkState(stateDir: string): Promise<string[]> {
  */
 export async function importState(stateDir: string, text: string, replace: boolean): Promise<number> {
 	const records = migrate(recordsOf(text), "the import");
-	const [problem, ...more] = problemsOf(records);
-	if (problem !== undefined) {
-		const others = more.length > 0 ? ` (and ${more.length} more)` : "";
-		throw new VlaneError("invalid", `the import is not consistent: ${problem}${others}; nothing was changed`);
+	const problems = problemsOf(records);
+	if (problems.length > 0) {
+		throw new VlaneError("invalid", `the import is not consistent: ${firstOf(problems)}; nothing was changed`);
 	}
 	const store = await openLmdbStoreToReplace(stateDir);
 	try {
