@@ -1,12 +1,13 @@
 /**
  * Three times what the switch can forward, offered by 16 ports at once:
  *
- *   node dist/bench/reliability/overload.js [--seconds N] [--times N] [--nice N] [--weight N]
+ *   node dist/bench/reliability/overload.js [--seconds N] [--times N] [--nice N] [--weight N] [--busy N]
  *
  * (default: 600 seconds, 3 times; --nice: of the daemon, as systemd's Nice=; --weight: as CPUWeight=, of a control
- * group of its own beside that of all senders, which has 100). 16 endpoints of one network on a VLAN, each sends to
- * the next one, frames of mixed sizes. What the switch can forward is measured first: all 16 offer more and more,
- * until no more of it arrives. The most that arrived is the capacity. During the load, at so many times that rate:
+ * group of its own beside that of all senders, which has 100; --busy: so many processes that do nothing but compute
+ * beside the senders). 16 endpoints of one network on a VLAN, each sends to the next one, frames of mixed sizes. What
+ * the switch can forward is measured first: all 16 offer more and more, until no more of it arrives. The most that
+ * arrived is the capacity. During the load, at so many times that rate:
  *
  *   memory    of the daemon, every second; its slope is that of the second half
  *   drops     each sender offers the same: Jain's index and the least and most of what arrives
@@ -63,6 +64,7 @@ const TIMES = flag("--times", 3);
 const NICE = flag("--nice", 0, -20);
 /** 0: everybody is in one group. */
 const WEIGHT = flag("--weight", 0, 0);
+const BUSY = flag("--busy", 0, 0);
 
 /** What a thread has run, and waited for a processor, until now (proc(5), schedstat). */
 interface Scheduled {
@@ -217,12 +219,13 @@ try {
 	);
 	const flows = members.map((from, index) => ({ from, to: members[(index + 1) % PORTS]!.mac }));
 	const senders = new Senders(members, flows, vlane.directory);
+	const busy = Array.from({ length: BUSY }, () => start(["sh", "-c", "while :; do :; done"]));
 	await Promise.all([senders.ready(), ...witnesses.map((witness) => witness.waitFor(/ready/))]);
 	if (WEIGHT > 0) {
 		const [own, others] = [new CpuGroup("vlane-daemon", WEIGHT), new CpuGroup("vlane-senders", SENDERS_WEIGHT)];
 		groups.push(own, others);
 		for (const eager of [pid, ...witnesses.map((witness) => witness.process.pid)]) own.add(eager);
-		others.add(senders.pid);
+		for (const other of [senders.pid, ...busy.map((started) => started.process.pid)]) others.add(other);
 	}
 	// Who asks is not to wait for a processor: the daemon's time is what counts.
 	setPriority(ASKER_NICE);
@@ -316,7 +319,7 @@ try {
 		isMet: returned >= ECHOES && Number(longest) <= RECOVERY_MS_MAX,
 	});
 	await books(senders, capacity * TIMES);
-	await Promise.all([senders.stop(), ...witnesses.map((witness) => witness.stop("SIGKILL"))]);
+	await Promise.all([senders.stop(), ...[...witnesses, ...busy].map((started) => started.stop("SIGKILL"))]);
 } finally {
 	await vlane.cleanup();
 	for (const group of groups) group.close();
