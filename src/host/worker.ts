@@ -11,7 +11,7 @@ import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import * as abi from "../../assembly/abi.js";
 import { DAEMON_LIMITS, Engine } from "../core/engine.js";
 import { mapXsk, unmapXsks } from "../raw/xsk.js";
-import { close } from "../sys/libc.js";
+import { close, write } from "../sys/libc.js";
 import { renounce, rest } from "../sys/privileges.js";
 import { coalescible } from "./offloads.js";
 import { type Reply, type Request, SUSPEND, type WorkerSetup } from "./protocol.js";
@@ -21,6 +21,18 @@ import { Tables } from "./tables.js";
 import type { PortSpec, XskSpec } from "./types.js";
 
 const CONTROL_FILE = 0;
+/**
+ * So often the loop goes round before it sleeps for the first time. V8 interprets what is new and compiles what is
+ * called often: that is done before frames have to wait for it.
+ */
+const WARM_TURNS = 10_000;
+/**
+ * Compiled is only what has happened; the rest is interpreted again, and everything with it, as soon as it happens. So
+ * each of so many turns there is something to do beside.
+ */
+const WARM_TURNS_BETWEEN = 1000;
+/** What an eventfd is given. */
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 /** The thread's work. Tests give it a kernel of their own (test/model/kernel.ts). */
 export class Loop {
@@ -56,13 +68,31 @@ export class Loop {
 
 	/** Until the main thread says stop. */
 	run(): void {
-		while (this.turn());
+		let cold = WARM_TURNS;
+		while (this.turn(cold === 0)) {
+			if (cold > 0 && --cold % WARM_TURNS_BETWEEN === 0) write(this.#setup.eventFd, ONE);
+		}
 	}
 
-	/** One batch; false: the main thread has said stop, and the ring is closed. */
-	turn(): boolean {
+	/**
+	 * One batch; false: the main thread has said stop, and the ring is closed.
+	 * @param maySleep until there is something to do
+	 */
+	turn(maySleep = true): boolean {
 		this.#engine.stampCapture();
 		const todo = this.#engine.core.pump();
+		if ((todo & (abi.PUMP_CONTROL | abi.PUMP_ATTENTION)) !== 0 || this.#closing.size > 0) {
+			if (!this.#serve(todo)) return false;
+		}
+		// Whatever was done just now may have left requests behind: they are submitted by the next batch, without waiting
+		// before it.
+		const isIdle = (todo & (abi.PUMP_WAIT | abi.PUMP_CONTROL | abi.PUMP_ATTENTION)) === abi.PUMP_WAIT;
+		this.#submit(todo, isIdle && maySleep);
+		return true;
+	}
+
+	/** What is not forwarding; false: the main thread has said stop, and the ring is closed. */
+	#serve(todo: number): boolean {
 		if (todo & abi.PUMP_CONTROL) {
 			const stop = Atomics.load(this.#setup.stop, 0);
 			if (stop) {
@@ -72,10 +102,6 @@ export class Loop {
 			this.#readMessages();
 		}
 		if (todo & abi.PUMP_ATTENTION || this.#closing.size > 0) this.#attend();
-		// Whatever was done just now may have left requests behind: they are submitted by the next batch, without waiting
-		// before it.
-		const isIdle = (todo & (abi.PUMP_WAIT | abi.PUMP_CONTROL | abi.PUMP_ATTENTION)) === abi.PUMP_WAIT;
-		this.#submit(todo, isIdle);
 		return true;
 	}
 
@@ -85,7 +111,8 @@ export class Loop {
 	 */
 	#submit(todo: number, mayWait: boolean): void {
 		const count = todo & 0xffff;
-		this.#ring.enter(count, mayWait && (count === 0 || this.#closing.size === 0) ? 1 : 0);
+		const isSafe = count === 0 || this.#closing.size === 0;
+		this.#ring.enter(count, isSafe && mayWait ? 1 : 0);
 	}
 
 	#readMessages(): void {

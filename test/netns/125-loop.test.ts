@@ -1,6 +1,7 @@
 /**
- * What the thread's loop costs JavaScript: no object is made for a frame, and a thread without frames is not woken
- * up. A small object for each batch would not be seen: a batch has some thirty frames.
+ * What the thread's loop costs JavaScript: it is compiled before there are frames, no object is made for a frame, and a
+ * thread without frames is not woken up. A small object for each batch would not be seen: a batch has some thirty
+ * frames.
  */
 import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
@@ -24,14 +25,17 @@ interface Moved {
 	wakeups: number;
 	/** How often memory was collected in the thread that forwards. */
 	collections: number;
+	/** How often V8 compiled a turn of the loop, and how often it went back to interpreting it. */
+	compiled: number;
+	interpreted: number;
 }
 
-/** Moves frames in a process whose collections are traced (V8's --trace-gc). */
+/** Moves frames in a process whose collections and compilations are traced by V8. */
 function move(frames: number): Moved {
 	const ns = new Namespace("loop");
 	try {
 		ns.sysctl("net/ipv6/conf/default/disable_ipv6", 1);
-		const flags = ["--trace-gc", "--max-semi-space-size=1"];
+		const flags = ["--trace-gc", "--trace-opt", "--trace-deopt", "--max-semi-space-size=1"];
 		const lines = ns
 			.must([process.execPath, ...flags, TOOL, `${frames}`])
 			.trimEnd()
@@ -39,7 +43,10 @@ function move(frames: number): Moved {
 		// [PID:HEAP] MS: Scavenge ...: the process's first thread loads most and collects first.
 		const heaps = lines.flatMap((line) => /^\[\d+:(0x[0-9a-f]+)\]/.exec(line)?.[1] ?? []);
 		const collections = heaps.filter((heap) => heap !== heaps[0]).length;
-		return { ...JSON.parse(lines.find((line) => line.startsWith("{")) ?? ""), collections };
+		const count = (what: RegExp): number => lines.filter((line) => what.test(line)).length;
+		const compiled = count(/completed optimizing .*<JSFunction turn /);
+		const interpreted = count(/bailout .*deoptimizing .*<JSFunction turn /);
+		return { ...JSON.parse(lines.find((line) => line.startsWith("{")) ?? ""), collections, compiled, interpreted };
 	} finally {
 		ns.close();
 	}
@@ -54,6 +61,8 @@ testOrSkip(tests, "no object is made for a frame, and nobody is woken up without
 	assert.ok(collected < many.frames * OBJECT_BYTES, `about ${collected} bytes for ${many.frames} frames`);
 	assert.is(few.wakeups, 0);
 	assert.is(many.wakeups, 0);
+	for (const { compiled, interpreted } of [few, many])
+		assert.equal({ compiled, interpreted }, { compiled: 1, interpreted: 0 });
 });
 
 tests.run();
