@@ -1,9 +1,15 @@
 /**
- * `node dist/bench/profile.js [--only vlane,c-loop,macvlan] [--cases frames,tcp,udp,ping] [--ports 2] [--seconds 2]`:
- * where the time goes, in tables for docs/performance.md. For each peer and load: which threads of the machine ran for
- * how long and how often they were put to sleep, how many system calls and batches a frame took, and in which groups of
- * functions the forwarding process was found. Needs perf for the last two. Each is a window of its own: who is watched
- * is slower.
+ * `node dist/bench/profile.js [OPTION...]`: where the time goes, in tables for docs/performance.md. For each peer and
+ * load: which threads of the machine ran for how long and how often they were put to sleep, how many frames a batch
+ * had, how many system calls a frame took, and in which groups of functions the forwarding process was found. Needs
+ * perf for the last two. Each is a window of its own: who is watched is slower.
+ *
+ *   --only P,P    peers of bench/e2e/peers (vlane,c-loop,macvlan)
+ *   --cases C,C   frames tcp udp ping between two containers; up-frames, down-frames, up-tcp, down-tcp between a
+ *                 container and the LAN host (frames,tcp,udp,ping)
+ *   --wire W      untagged, tagged or qinq (untagged)
+ *   --ports N     containers (2)
+ *   --seconds S   length of each window (2)
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -12,25 +18,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Burst } from "../src/raw/generator.js";
-import { framesReceived } from "./e2e/counters.js";
+import { framesReceived, protocolCounters } from "./e2e/counters.js";
 import { handoverNs } from "./e2e/handover.js";
 import { PEERS } from "./e2e/peers/index.js";
 import { fork } from "./e2e/process.js";
 import { processorTime, shareSince, threadsOf } from "./e2e/statistics.js";
-import type { Peer, Picture, Place } from "./e2e/wire.js";
+import type { Peer, Picture, Place, WireKind } from "./e2e/wire.js";
 
 const { values: options } = parseArgs({
 	options: {
 		only: { type: "string", default: "vlane,c-loop,macvlan" },
 		cases: { type: "string", default: "frames,tcp,udp,ping" },
+		wire: { type: "string", default: "untagged" },
 		ports: { type: "string", default: "2" },
 		seconds: { type: "string", default: "2" },
 	},
 });
 const seconds = Number(options.seconds);
 const ports = Number(options.ports);
-/** Warm-up, then three windows with what perf needs to start and to end. */
-const LOAD_SECONDS = Math.ceil(3 * seconds + 4);
+/** Warm-up, then four windows with what perf needs to start and to end. */
+const LOAD_SECONDS = Math.ceil(4 * seconds + 4);
 const WARM_MS = 500;
 const BLAST = fileURLToPath(new URL("./e2e/blast.js", import.meta.url));
 /** Threads that ran for less are not shown. */
@@ -76,12 +83,12 @@ function everyThread(): Map<string, Thread> {
 	return all;
 }
 
-/** Keeps a load going between two containers; answers what ends it. */
-type Load = (picture: Picture) => Promise<() => Promise<void>>;
+/** Keeps a load going from one place to another; answers what ends it. */
+type Load = (from: Place, to: Place) => Promise<() => Promise<void>>;
 
-async function blastLoad({ one, two }: Picture): Promise<() => Promise<void>> {
+async function blastLoad(from: Place, to: Place): Promise<() => Promise<void>> {
 	const macOf = ({ ns, ifname }: Place): string => ns.ip("link", "show", ifname)[0].address;
-	const blast = await fork(one.ns, BLAST, [one.ifname, macOf(one), macOf(two)]);
+	const blast = await fork(from.ns, BLAST, [from.ifname, macOf(from), macOf(to)]);
 	const burst: Burst = { bytes: 64, seconds: LOAD_SECONDS * 3 };
 	blast.ask(burst).catch(() => {}); // it is stopped before it has answered
 	return () => blast.stop();
@@ -89,10 +96,10 @@ async function blastLoad({ one, two }: Picture): Promise<() => Promise<void>> {
 
 const iperfLoad =
 	(...argv: string[]): Load =>
-	async ({ one, two }) => {
-		const server = two.ns.start(["iperf3", "-s", "-1", "--forceflush"]);
+	async (from, to) => {
+		const server = to.ns.start(["iperf3", "-s", "-1", "--forceflush"]);
 		await server.waitFor(/Server listening/);
-		const client = one.ns.start(["iperf3", ...argv, "-t", `${LOAD_SECONDS * 3}`, "-c", two.address]);
+		const client = from.ns.start(["iperf3", ...argv, "-t", `${LOAD_SECONDS * 3}`, "-c", to.address]);
 		return async () => {
 			await client.stop("SIGKILL");
 			await server.stop("SIGKILL");
@@ -103,8 +110,8 @@ const LOADS: Record<string, Load> = {
 	frames: blastLoad,
 	tcp: iperfLoad(),
 	udp: iperfLoad("-u", "-b", "0", "-l", "18"),
-	async ping({ one, two }) {
-		const ping = one.ns.start(["ping", "-q", "-i", "0.002", two.address]);
+	async ping(from, to) {
+		const ping = from.ns.start(["ping", "-q", "-i", "0.002", to.address]);
 		return async () => {
 			await ping.stop("SIGKILL");
 		};
@@ -113,15 +120,42 @@ const LOADS: Record<string, Load> = {
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
+/** Where a load comes from and where it goes. */
+function ends(name: string, { one, two, lan }: Picture): { load: string; from: Place; to: Place } {
+	const [, direction, load] = /^(up|down)-(.*)$/.exec(name) ?? [];
+	if (load === undefined) return { load: name, from: one, to: two };
+	if (!lan) throw new Error(`no LAN for ${name}`);
+	return direction === "up" ? { load, from: one, to: lan } : { load, from: lan, to: one };
+}
+
+const datagramsTo = ({ ns }: Place): number => protocolCounters(ns).get("Udp.InDatagrams") ?? 0;
+
+/** How full batches were, and how many frames went into others. */
+async function batches(counts: NonNullable<Picture["counts"]>): Promise<void> {
+	const before = await counts();
+	await sleep(seconds * 1000);
+	const after = await counts();
+	const [frames, count] = [after.frames - before.frames, after.batches - before.batches];
+	const merged = (after.merged - before.merged) / frames;
+	console.log(`\n${(frames / count).toFixed(2)} frames in a batch; ${percent(merged)} of them went into others`);
+}
+
 /** What the machine did for a while. */
-async function useOfThreads(two: Place): Promise<void> {
+async function useOfThreads(to: Place): Promise<void> {
 	const time = processorTime();
-	const before = { threads: everyThread(), frames: framesReceived(two), at: performance.now() };
+	const before = {
+		threads: everyThread(),
+		frames: framesReceived(to),
+		datagrams: datagramsTo(to),
+		at: performance.now(),
+	};
 	await sleep(seconds * 1000);
 	const elapsed = (performance.now() - before.at) / 1000;
-	const frames = framesReceived(two) - before.frames;
+	const frames = framesReceived(to) - before.frames;
+	const datagrams = datagramsTo(to) - before.datagrams;
 	const others = { cpuSeconds: 0, switches: 0 };
-	console.log(`${(frames / elapsed).toFixed(0)} frames a second arrive; idle ${percent(shareSince(time, "idle"))}\n`);
+	const arrived = `${(frames / elapsed).toFixed(0)} frames and ${(datagrams / elapsed).toFixed(0)} datagrams a second`;
+	console.log(`${arrived} arrive; idle ${percent(shareSince(time, "idle"))}\n`);
 	console.log("| thread | CPUs | us/frame | put to sleep or displaced, times a second |\n|---|---|---|---|");
 	const row = (name: string, cpu: number, switches: number): void =>
 		console.log(
@@ -144,10 +178,10 @@ function perf(...argv: string[]): string {
 	return `${stdout}${stderr}`;
 }
 
-function systemCalls({ pid, two }: Picture): void {
-	const before = framesReceived(two);
+function systemCalls(pid: number, to: Place): void {
+	const before = framesReceived(to);
 	const text = perf("stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", `${pid}`, "--", "sleep", `${seconds}`);
-	const frames = framesReceived(two) - before;
+	const frames = framesReceived(to) - before;
 	const calls = Number(/^(\d+),,raw_syscalls/m.exec(text)?.[1] ?? Number.NaN);
 	console.log(`\n${(calls / frames).toFixed(3)} system calls for a frame (${frames} frames)`);
 }
@@ -179,20 +213,22 @@ function functions(pid: number): void {
 }
 
 async function profile(peer: Peer): Promise<void> {
-	const picture = await peer.build({ wire: "untagged", ports });
+	const picture = await peer.build({ wire: options.wire as WireKind, ports });
 	try {
-		picture.one.ns.must(["ping", "-c", "2", "-i", "0.2", picture.two.address]);
 		for (const name of options.cases.split(",")) {
-			const load = LOADS[name];
-			if (!load) throw new Error(`"${name}" is none of ${Object.keys(LOADS).join(", ")}`);
-			console.log(`\n### ${peer.name}, ${name}, ${ports} containers\n`);
+			const { load: kind, from, to } = ends(name, picture);
+			const load = LOADS[kind];
+			if (!load) throw new Error(`"${kind}" is none of ${Object.keys(LOADS).join(", ")}`);
+			from.ns.must(["ping", "-c", "2", "-i", "0.2", to.address]);
+			console.log(`\n### ${peer.name}, ${name}, ${options.wire}, ${ports} containers\n`);
 			console.log(`a cache line from one processor to the other: ${(await handoverNs()).toFixed(0)} ns`);
-			const end = await load(picture);
+			const end = await load(from, to);
 			try {
 				await sleep(WARM_MS);
-				await useOfThreads(picture.two);
+				await useOfThreads(to);
+				if (picture.counts) await batches(picture.counts);
 				if (picture.pid === undefined) continue;
-				systemCalls(picture);
+				systemCalls(picture.pid, to);
 				functions(picture.pid);
 			} finally {
 				await end();

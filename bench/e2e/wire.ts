@@ -36,7 +36,17 @@ export interface Picture {
 	lan?: Place;
 	/** Process that forwards, for its CPU time and memory; undefined when the kernel does. */
 	pid?: number;
+	/** What the switch has counted since it was started, where it counts that. */
+	counts?(): Promise<SwitchCounts>;
 	close(): Promise<void>;
+}
+
+/** What vlane counts of its batches (`vlane stats`). */
+export interface SwitchCounts {
+	batches: number;
+	frames: number;
+	/** Frames that went into others before they left. */
+	merged: number;
 }
 
 /** What a peer is to build. */

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { onCleanup } from "../../../test/support/cleanup.js";
 import { needs } from "../../../test/support/needs.js";
 import { Namespace } from "../../../test/support/netns.js";
-import { ADDRESSES, layWire, moveIn, type Peer, type Picture, type PictureOptions, type Wire } from "../wire.js";
+import { ADDRESSES, layWire, moveIn, type Peer, type Picture, type PictureOptions, TAGS, type Wire } from "../wire.js";
 
 /** The source stays in bench/, the compiled benchmark is in dist/bench/. */
 const LOOP_SOURCE = fileURLToPath(new URL("../../../../bench/e2e/peers/loop.c", import.meta.url));
@@ -50,20 +50,20 @@ async function vde({ ports }: PictureOptions): Promise<Picture> {
 	return { ...wire.picture(daemon.process.pid, close), lan: undefined };
 }
 
-async function loop(): Promise<Picture> {
-	const wire = await layWire("untagged");
+async function loop({ wire: kind }: PictureOptions): Promise<Picture> {
+	const wire = await layWire(kind);
 	const { directory, remove } = temporaryDirectory();
 	const binary = join(directory, "loop");
 	const { status, stderr } = spawnSync("cc", ["-O3", "-o", binary, LOOP_SOURCE], { encoding: "utf8" });
 	if (status !== 0) throw new Error(`cc ${LOOP_SOURCE}: ${stderr}`);
-	const program = wire.host.start([binary, "t1", "t2"]);
+	const program = wire.host.start([binary, "t1", "t2", "eth0", ...TAGS[kind].map(String)]);
 	await program.waitFor(/^ready$/);
 	moveTaps(wire, ["t1", "t2"]);
 	const close = async () => {
 		await program.stop("SIGKILL");
 		remove();
 	};
-	return { ...wire.picture(program.process.pid, close), lan: undefined };
+	return wire.picture(program.process.pid, close);
 }
 
 export const TAP_PEERS: Peer[] = [
@@ -77,7 +77,7 @@ export const TAP_PEERS: Peer[] = [
 	{
 		name: "c-loop",
 		missing: needs({ root: true, tun: true, tools: ["cc"] }),
-		wires: ["untagged"],
+		wires: ["untagged", "tagged", "qinq"],
 		portsMax: 2,
 		build: loop,
 	},

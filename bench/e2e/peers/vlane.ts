@@ -1,28 +1,51 @@
 /** vlane as users run it: the daemon, and a network on the parent. */
 import { request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ApiStats } from "../../../src/control/types.js";
 import { close } from "../../../src/sys/libc.js";
 import { newNetns } from "../../../src/sys/netns.js";
 import { needs } from "../../../test/support/needs.js";
 import { startVlane, type Vlane } from "../../../test/support/vlane.js";
-import { ADDRESSES, layWire, MTU_BYTES, type Peer, type Picture, type PictureOptions, SUBNET, TAGS } from "../wire.js";
+import {
+	ADDRESSES,
+	layWire,
+	MTU_BYTES,
+	type Peer,
+	type Picture,
+	type PictureOptions,
+	SUBNET,
+	type SwitchCounts,
+	TAGS,
+} from "../wire.js";
 
-/** Connects a namespace without starting the command line once for each. */
-function connect({ socket }: Vlane, netns: string): Promise<void> {
+/** Asks the daemon without starting the command line once for each question; answers its text. */
+function ask({ socket }: Vlane, method: string, path: string, body?: unknown): Promise<string> {
 	return new Promise((resolve, reject) => {
-		const path = "/networks/bench/connect";
-		const outgoing = request({ socketPath: socket, method: "POST", path, agent: false }, (response) => {
+		const outgoing = request({ socketPath: socket, method, path, agent: false }, (response) => {
 			let text = "";
 			response.setEncoding("utf8").on("data", (chunk: string) => {
 				text += chunk;
 			});
 			response.on("end", () => {
-				if ((response.statusCode ?? 0) < 300) resolve();
-				else reject(new Error(`POST ${path}: ${text}`));
+				if ((response.statusCode ?? 0) < 300) resolve(text);
+				else reject(new Error(`${method} ${path}: ${text}`));
 			});
 		});
 		outgoing.on("error", reject);
-		outgoing.end(JSON.stringify({ Target: `netns:${netns}` }));
+		outgoing.end(body === undefined ? undefined : JSON.stringify(body));
 	});
+}
+
+/**
+ * A new endpoint announces its addresses three times in two seconds, to all others: a thousand new ones are a million
+ * frames, which are not what is measured.
+ */
+const ANNOUNCED_MS = 2500;
+
+async function counts(daemon: Vlane): Promise<SwitchCounts> {
+	const { batches, ports }: ApiStats = JSON.parse(await ask(daemon, "GET", "/stats"));
+	const sum = (of: (port: ApiStats["ports"][number]) => number) => ports.reduce((all, port) => all + of(port), 0);
+	return { batches, frames: sum(({ rxFrames }) => rxFrames), merged: sum(({ txMerged }) => txMerged) };
 }
 
 /** What a network is made with beside its parent, and what the daemon is started with. */
@@ -46,11 +69,16 @@ async function build(
 	daemon.must("network", "connect", "--ip", ADDRESSES.one, "bench", `netns:${wire.one.path}`);
 	daemon.must("network", "connect", "--ip", ADDRESSES.two, "bench", `netns:${wire.two.path}`);
 	const others = Array.from({ length: ports - 2 }, () => newNetns());
-	for (const fd of others) await connect(daemon, `/proc/${process.pid}/fd/${fd}`);
-	return wire.picture(daemon.pid, async () => {
+	for (const fd of others) {
+		const netns = `netns:/proc/${process.pid}/fd/${fd}`;
+		await ask(daemon, "POST", "/networks/bench/connect", { Target: netns });
+	}
+	if (others.length > 0) await sleep(ANNOUNCED_MS);
+	const picture = wire.picture(daemon.pid, async () => {
 		await daemon.cleanup();
 		for (const fd of others) close(fd);
 	});
+	return { ...picture, counts: () => counts(daemon) };
 }
 
 const common = {
