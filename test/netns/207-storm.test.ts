@@ -16,7 +16,7 @@ import { testOrSkip } from "../support/needs.js";
 import { startVlane } from "../support/vlane.js";
 
 const PORTS = Number(process.env.VLANE_STORM_PORTS ?? 20);
-const SECONDS = Number(process.env.VLANE_STORM_SECONDS ?? 3);
+const SECONDS = Number(process.env.VLANE_STORM_SECONDS ?? 2);
 const SEED = Number(process.env.VLANE_SEED ?? Date.now() % 1_000_000);
 const PORTS_OF_A_NETWORK = 10;
 const VLAN_FIRST = 100;
