@@ -1,7 +1,7 @@
 /**
  * Frames between many ports, broadcasts among them, while networks, endpoints and containers come and go at random:
  * each frame is found again, and nothing else is lost or left. `VLANE_SEED=N` repeats the choices of a run; 200 ports
- * for a minute are `VLANE_STORM_PORTS=200 VLANE_STORM_SECONDS=60 npm test -- 207-storm`.
+ * for a minute are `VLANE_STORM_PORTS=200 VLANE_STORM_SECONDS=60 npm test -- 210-storm`.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
