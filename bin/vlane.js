@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { existsSync } from "node:fs";
 
-const main = new URL("../dist/vlane/main.js", import.meta.url);
+const isDaemon = process.argv[2] === "daemon";
+const main = new URL(`../dist/vlane/${isDaemon ? "daemon" : "main"}.js`, import.meta.url);
 if (existsSync(main)) {
 	// What takes the longest of a daemon's start begins first, and goes on while the rest is loaded.
-	const thread = process.argv[2] === "daemon" ? await import("../dist/vlane/thread.js") : undefined;
+	const thread = isDaemon ? await import("../dist/vlane/thread.js") : undefined;
 	thread?.beginThread();
 	process.exitCode = await (await import(main.href)).main(process.argv.slice(2));
 	await thread?.dismissThread();

@@ -129,25 +129,12 @@ export function ipNumbers(address: string): [number, number, number, number] {
 }
 
 /**
- * Compiles a core with the optimising compiler at once: the baseline code that V8 would begin with is several times
- * slower, and the first frames are as important as all others.
+ * Compiles a core, all of it at once: with V8's defaults the first frame waits for each function that it is the first
+ * to call. What is hot V8 compiles again, optimised, in a thread of its own, while frames pass (ADR 23).
  */
 export function compileCore(file: URL = CORE_RELEASE): WebAssembly.Module {
-	compileAtOnce();
-	return new WebAssembly.Module(readFileSync(file));
-}
-
-/** As `compileCore`, in V8's threads, while this one goes on. */
-export function compileCoreMeanwhile(file: URL = CORE_RELEASE): Promise<WebAssembly.Module> {
-	compileAtOnce();
-	return WebAssembly.compile(readFileSync(file));
-}
-
-function compileAtOnce(): void {
-	setFlagsFromString("--no-liftoff");
-	setFlagsFromString("--no-wasm-dynamic-tiering");
-	// Else the first frame waits for each function that it is the first to call.
 	setFlagsFromString("--no-wasm-lazy-compilation");
+	return new WebAssembly.Module(readFileSync(file));
 }
 
 function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): CoreExports {

@@ -12,7 +12,7 @@
  */
 import type { CaptureReader, RingFrame } from "../core/capturering.js";
 import type { CounterReader, FdbEntry, IpEntry, PortCounters } from "../core/counters.js";
-import { compileCoreMeanwhile } from "../core/engine.js";
+import { compileCore } from "../core/engine.js";
 import { type DatapathOptions, type RunningDatapath, startDatapath } from "./datapath.js";
 import type { RingKind } from "./ring.js";
 import { type PortSpec, type PortStats, type SegmentSpec, WORKERS_MAX, type XskSpec } from "./types.js";
@@ -32,7 +32,7 @@ export interface ShardsOptions extends Omit<DatapathOptions, "onRevived"> {
 export async function startShards({ workers = 1, onRevived, ...options }: ShardsOptions = {}): Promise<Shards> {
 	if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX)
 		throw new RangeError(`${workers} workers: a whole number from 1 to ${WORKERS_MAX} is needed`);
-	const module = await compileCoreMeanwhile();
+	const module = compileCore();
 	const started = await Promise.allSettled(
 		Array.from({ length: workers }, (_, index) =>
 			startDatapath({ ...options, onRevived: (error) => onRevived?.(error, index + 1) }, module),
