@@ -1,6 +1,8 @@
 #!/usr/bin/env node
-import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 
+// To import it would load its streams as well.
+const { existsSync } = createRequire(import.meta.url)("node:fs");
 const isDaemon = process.argv[2] === "daemon";
 const main = new URL(`../dist/vlane/${isDaemon ? "daemon" : "main"}.js`, import.meta.url);
 if (existsSync(main)) {

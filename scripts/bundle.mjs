@@ -35,14 +35,19 @@ const english = {
 	},
 };
 
-/** lmdb as the one file that it has for `require`: its twenty modules take 25 ms longer. */
-const lmdb = {
-	name: "lmdb",
+/**
+ * What stays outside is loaded as for `require`, by the first module that runs and wants it: all of it first is not
+ * needed, lmdb has one file for `require` and twenty modules else, and to import `node:fs` loads its streams, too.
+ */
+const required = {
+	name: "required",
 	setup({ onResolve, onLoad }) {
-		onResolve({ filter: /^lmdb$/ }, ({ kind }) =>
-			kind === "import-statement" ? { path: "lmdb", namespace: "required" } : undefined,
+		onResolve({ filter: /^(node:.*|koffi|lmdb)$/ }, ({ path, kind }) =>
+			kind === "import-statement" ? { path, namespace: "required" } : undefined,
 		);
-		onLoad({ filter: /^lmdb$/, namespace: "required" }, () => ({ contents: 'module.exports = require("lmdb");' }));
+		onLoad({ filter: /.*/, namespace: "required" }, ({ path }) => ({
+			contents: `module.exports = require(${JSON.stringify(path)});`,
+		}));
 	},
 };
 
@@ -80,13 +85,13 @@ await build({
 	entryPoints: { main: join(root, "src/cli/main.js"), thread: join(root, "src/host/thread.js") },
 	outdir: join(root, "vlane"),
 	splitting: true,
-	plugins: [places, english, lmdb],
+	plugins: [places, english],
 });
 await build({
 	...common,
 	entryPoints: { daemon: join(root, "src/cli/main.js") },
 	outdir: join(root, "vlane"),
-	plugins: [others, places, english, lmdb],
+	plugins: [others, places, english, required],
 });
 const worker = join(root, "src/host/worker.js");
 await build({ ...common, entryPoints: [worker], outfile: worker, allowOverwrite: true });

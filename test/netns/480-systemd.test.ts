@@ -120,7 +120,7 @@ testOrSkip(tests, "the limits hold", need, () => {
 	assert.match(status, /^NoNewPrivs:\t1$/m);
 	assert.match(status, /^Seccomp:\t2$/m);
 	assert.is(systemd.must("stat", "-c", "%a %G", "/run/vlane/vlane.sock"), "660 adm");
-	assert.is(systemd.must("stat", "-c", "%a", "/var/lib/vlane"), "700");
+	for (const kind of ["lib", "cache"]) assert.is(systemd.must("stat", "-c", "%a", `/var/${kind}/vlane`), "700");
 	const mounts = systemd.must("cat", `/proc/${show("MainPID")}/mounts`);
 	assert.match(mounts, /^\S+ \/ \S+ ro,/m);
 });

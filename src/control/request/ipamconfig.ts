@@ -115,18 +115,19 @@ function configProblems(config: ApiIpamConfig): string[] {
 }
 
 /** Blocks whose addresses no interface can have. */
-const UNUSABLE: readonly (readonly [string, Cidr])[] = [
+const UNUSABLE: readonly (readonly [kind: string, block: string])[] = [
 	["an unspecified", "0.0.0.0/8"],
 	["a loopback", "127.0.0.0/8"],
 	["a loopback", "::1/128"],
 	["a multicast", "224.0.0.0/4"],
 	["a multicast", "ff00::/8"],
-].map(([kind = "", cidr = ""]) => [kind, mustParseCidr(cidr)] as const);
+];
 
 function subnetProblems(subnet: Cidr): string[] {
 	const text = formatCidrAddress(subnet);
 	if (hasHostBits(subnet)) return [`invalid subnet ${text}: it should be ${formatCidr(subnet)}`];
-	const kind = subnet.first === 0n ? "an unspecified" : UNUSABLE.find(([, block]) => overlaps(block, subnet))?.[0];
+	const kind =
+		subnet.first === 0n ? "an unspecified" : UNUSABLE.find(([, block]) => overlaps(mustParseCidr(block), subnet))?.[0];
 	return kind === undefined
 		? []
 		: [`invalid subnet ${text}: it is ${kind} block, leave it out to get a predefined subnet`];
