@@ -61,8 +61,11 @@ testOrSkip(tests, "no object is made for a frame, and nobody is woken up without
 	assert.ok(collected < many.frames * OBJECT_BYTES, `about ${collected} bytes for ${many.frames} frames`);
 	assert.is(few.wakeups, 0);
 	assert.is(many.wakeups, 0);
-	for (const { compiled, interpreted } of [few, many])
-		assert.equal({ compiled, interpreted }, { compiled: 1, interpreted: 0 });
+	for (const { compiled, interpreted } of [few, many]) {
+		// Newer versions of V8 compile in two steps.
+		assert.ok(compiled > 0);
+		assert.is(interpreted, 0);
+	}
 });
 
 tests.run();
