@@ -14,7 +14,7 @@ import { send } from "../support/sender.js";
 import { eventually, macOf, type Site, sharedSite } from "../support/site.js";
 
 const bad = suite("bad neighbours");
-const test = sharedSite(bad, { tools: ["perl"] });
+const test = sharedSite(bad, { tools: ["perl"], linux: "5.18" });
 
 const BLAST = fileURLToPath(new URL("../../bench/reliability/overload-tool.js", import.meta.url));
 /** Fewer than the queue of a TAP holds, so that none is lost before it is read. */

@@ -4,6 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { release } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Test } from "uvu";
 
@@ -19,6 +20,8 @@ export interface Need {
 	files?: string[];
 	/** Link kinds that the kernel must know, as `ip link add type KIND` calls them. */
 	kernel?: string[];
+	/** The oldest kernel that will do, as "5.18". */
+	linux?: string;
 	/** clang with libFuzzer and AddressSanitizer (Debian: clang, libclang-rt-dev). */
 	fuzzer?: boolean;
 }
@@ -52,6 +55,12 @@ function kernelKnows(kind: string): boolean {
 	return !/unknown device type|not supported/i.test(stderr);
 }
 
+/** Of a kernel's release, so that later ones are greater. */
+function numberOf(kernelRelease: string): number {
+	const [major = 0, minor = 0] = kernelRelease.split(/[.-]/).map(Number);
+	return major * 1000 + minor;
+}
+
 /** What clang would link with: its runtime is a package of its own. */
 function hasFuzzer(): boolean {
 	const program = ["-fsanitize=fuzzer,address", "-x", "c", "-", "-###"];
@@ -74,6 +83,7 @@ export function needs(need: Need): string | undefined {
 	if (need.fuzzer && !hasFuzzer()) return "needs clang with libFuzzer and AddressSanitizer";
 	const absent = (need.files ?? []).filter((path) => !existsSync(path));
 	if (absent.length > 0) return `needs ${absent.join(", ")}`;
+	if (need.linux && numberOf(release()) < numberOf(need.linux)) return `needs Linux ${need.linux}`;
 	const unknown = (need.kernel ?? []).filter((kind) => !kernelKnows(kind));
 	if (unknown.length > 0) return `needs ${unknown.join(", ")} in the kernel`;
 	return undefined;

@@ -15,6 +15,8 @@ const DAEMON_SAID = "Error response from daemon: ";
 export interface SiteOptions extends LanOptions {
 	/** Programs that the tests need besides `ip` and `ping`. */
 	tools?: string[];
+	/** The oldest kernel that will do, as in `Need`. */
+	linux?: string;
 	/** Further arguments of `vlane daemon`. */
 	daemon?: string[];
 }
@@ -239,8 +241,8 @@ export function siteTest(tests: Test, name: string, body: Body, options: SiteOpt
 	});
 }
 
-function needOf({ tools = [] }: SiteOptions): Need {
-	return { root: true, tun: true, tools: ["ip", "ping", ...tools] };
+function needOf({ tools = [], linux }: SiteOptions): Need {
+	return { root: true, tun: true, tools: ["ip", "ping", ...tools], linux };
 }
 
 async function openSite(options: SiteOptions): Promise<Site> {
