@@ -1,11 +1,11 @@
 /** vlane as users run it: the daemon, and a network on the parent. */
-import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ApiStats } from "../../../src/control/types.js";
 import { close } from "../../../src/sys/libc.js";
 import { newNetns } from "../../../src/sys/netns.js";
 import { needs } from "../../../test/support/needs.js";
 import { startVlane, type Vlane } from "../../../test/support/vlane.js";
+import { ask } from "../../ask.js";
 import {
 	ADDRESSES,
 	layWire,
@@ -18,24 +18,6 @@ import {
 	TAGS,
 } from "../wire.js";
 
-/** Asks the daemon without starting the command line once for each question; answers its text. */
-function ask({ socket }: Vlane, method: string, path: string, body?: unknown): Promise<string> {
-	return new Promise((resolve, reject) => {
-		const outgoing = request({ socketPath: socket, method, path, agent: false }, (response) => {
-			let text = "";
-			response.setEncoding("utf8").on("data", (chunk: string) => {
-				text += chunk;
-			});
-			response.on("end", () => {
-				if ((response.statusCode ?? 0) < 300) resolve(text);
-				else reject(new Error(`${method} ${path}: ${text}`));
-			});
-		});
-		outgoing.on("error", reject);
-		outgoing.end(body === undefined ? undefined : JSON.stringify(body));
-	});
-}
-
 /**
  * A new endpoint announces its addresses three times in two seconds, to all others: a thousand new ones are a million
  * frames, which are not what is measured.
@@ -43,7 +25,7 @@ function ask({ socket }: Vlane, method: string, path: string, body?: unknown): P
 const ANNOUNCED_MS = 2500;
 
 async function counts(daemon: Vlane): Promise<SwitchCounts> {
-	const { batches, ports }: ApiStats = JSON.parse(await ask(daemon, "GET", "/stats"));
+	const { batches, ports } = (await ask(daemon.socket, "GET", "/stats")) as ApiStats;
 	const sum = (of: (port: ApiStats["ports"][number]) => number) => ports.reduce((all, port) => all + of(port), 0);
 	return { batches, frames: sum(({ rxFrames }) => rxFrames), merged: sum(({ txMerged }) => txMerged) };
 }
@@ -71,7 +53,7 @@ async function build(
 	const others = Array.from({ length: ports - 2 }, () => newNetns());
 	for (const fd of others) {
 		const netns = `netns:/proc/${process.pid}/fd/${fd}`;
-		await ask(daemon, "POST", "/networks/bench/connect", { Target: netns });
+		await ask(daemon.socket, "POST", "/networks/bench/connect", { Target: netns });
 	}
 	if (others.length > 0) await sleep(ANNOUNCED_MS);
 	const picture = wire.picture(daemon.pid, async () => {
