@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { extcap } from "../dist/src/cli/extcap.js";
-
-process.exit(await extcap(process.argv.slice(2)));
+import("../dist/src/cli/extcap.js")
+	.then(({ extcap }) => extcap(process.argv.slice(2)))
+	.then((status) => process.exit(status));

@@ -1,17 +1,18 @@
 #!/usr/bin/env node
-import { createRequire } from "node:module";
+// CommonJS (package.json beside this file): Node loads it sooner, and the start of a daemon is time without frames.
+const { existsSync } = require("node:fs");
+const { join } = require("node:path");
 
-// To import it would load its streams as well.
-const { existsSync } = createRequire(import.meta.url)("node:fs");
-const isDaemon = process.argv[2] === "daemon";
-const main = new URL(`../dist/vlane/${isDaemon ? "daemon" : "main"}.js`, import.meta.url);
-if (existsSync(main)) {
-	// What takes the longest of a daemon's start begins first, and goes on while the rest is loaded.
-	const thread = isDaemon ? await import("../dist/vlane/thread.js") : undefined;
-	thread?.beginThread();
-	process.exitCode = await (await import(main.href)).main(process.argv.slice(2));
-	await thread?.dismissThread();
-} else {
-	console.error("vlane is not built yet; build it with: npm run build");
-	process.exitCode = 1;
+async function main(argv) {
+	const directory = join(__dirname, "../dist/vlane");
+	if (!existsSync(directory)) {
+		console.error("vlane is not built yet; build it with: npm run build");
+		return 1;
+	}
+	if (argv[0] === "daemon") return require("../dist/vlane/start.cjs").startDaemon(argv);
+	return (await import("../dist/vlane/main.js")).main(argv);
 }
+
+main(process.argv.slice(2)).then((status) => {
+	process.exitCode = status;
+});

@@ -5,7 +5,6 @@
  * Offsets come from assembly/abi.ts, the same file that the core is compiled from.
  */
 import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
 import { instantiateSync } from "@assemblyscript/loader";
 import ipaddr from "ipaddr.js";
 import * as abi from "../../assembly/abi.js";
@@ -133,8 +132,14 @@ export function ipNumbers(address: string): [number, number, number, number] {
  * to call. What is hot V8 compiles again, optimised, in a thread of its own, while frames pass (ADR 23).
  */
 export function compileCore(file: URL = CORE_RELEASE): WebAssembly.Module {
+	const { setFlagsFromString } = process.getBuiltinModule("node:v8"); // with streams, which few threads need
 	setFlagsFromString("--no-wasm-lazy-compilation");
-	return new WebAssembly.Module(readFileSync(file));
+	try {
+		return new WebAssembly.Module(readFileSync(file));
+	} finally {
+		// V8 takes code that it has kept only as long as its flags are the same.
+		setFlagsFromString("--wasm-lazy-compilation");
+	}
 }
 
 function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): CoreExports {

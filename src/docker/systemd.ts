@@ -31,14 +31,13 @@ const CAPABILITIES = DAEMON_CAPABILITIES.join(" ");
  * Mounts are followed, so that namespaces which get a name later are seen. The daemon does work that others cause: at
  * the same priority as senders without end it would get the less done the more they send (docs/reliability.md). Its
  * weight is among the groups of containers, where each has 100; its niceness counts where there are no such groups.
- * Node keeps in the cache what V8 has compiled, from 22.1 on: the next start takes a sixth less time.
+ * The cache is for what V8 has compiled (src/cli/keptcode.ts).
  */
 const LIMITS = `\
 StateDirectory=vlane
 StateDirectoryMode=0700
 CacheDirectory=vlane
 CacheDirectoryMode=0700
-Environment=NODE_COMPILE_CACHE=/var/cache/vlane
 RuntimeDirectoryPreserve=yes
 NoNewPrivileges=yes
 CapabilityBoundingSet=${CAPABILITIES}

@@ -33,7 +33,7 @@ export function takeThread(): Worker {
 }
 
 function newThread(): Worker {
-	return new Worker(new URL("./worker.js", import.meta.url), {
+	return new Worker(new URL("./worker.cjs", import.meta.url), {
 		execArgv: [], // flags of the program around us, such as --input-type, are not for this thread
 		// The heap holds a few objects for control messages; frames live in the shared memory.
 		resourceLimits: { maxOldGenerationSizeMb: 64 },

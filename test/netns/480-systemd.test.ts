@@ -125,6 +125,10 @@ testOrSkip(tests, "the limits hold", need, () => {
 	assert.match(mounts, /^\S+ \/ \S+ ro,/m);
 });
 
+testOrSkip(tests, "what V8 has compiled is kept for the next start", need, async () => {
+	await systemd.until(["ls", "/var/cache/vlane"], ({ stdout }) => /\.code$/m.test(stdout));
+});
+
 testOrSkip(tests, "restarted, its descriptors wait with systemd", need, () => {
 	const changes = () => vlane("exec", "one", "cat", "/sys/class/net/eth0/carrier_changes");
 	const before = changes();

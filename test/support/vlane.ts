@@ -67,13 +67,13 @@ export async function startVlaneBehind(
 	const where = ["--state-dir", stateDirectory, "--socket", socket, "--docker-plugin-dir", "none"];
 	const env = { VLANE_HOST: `unix://${socket}` };
 	// Maps are for reading a test's failures; measurements are of the program as users start it.
-	const maps = process.env.VLANE_TEST_PLAIN ? [] : ["--enable-source-maps"];
-	const command = (argv: string[]): string[] => [process.execPath, ...maps, MAIN, ...argv];
+	const flags = process.env.VLANE_TEST_NODE_ARGV?.split(" ").filter(Boolean) ?? ["--enable-source-maps"];
+	const command = (argv: string[]): string[] => [process.execPath, ...flags, MAIN, ...argv];
 	// For lists of system calls (docs/reliability.md): detached, so that the daemon is this process's child as ever. What
 	// every thread does all the time is let pass unseen, at full speed.
 	const traces = process.env.VLANE_TEST_STRACE;
-	const flags = ["-D", "-ff", "--seccomp-bpf", "-qq", "-s0", "-esignal=none", `-etrace=!${FREQUENT_CALLS}`];
-	const strace = traces ? ["strace", ...flags, "-o", join(traces, "daemon")] : [];
+	const traceFlags = ["-D", "-ff", "--seccomp-bpf", "-qq", "-s0", "-esignal=none", `-etrace=!${FREQUENT_CALLS}`];
+	const strace = traces ? ["strace", ...traceFlags, "-o", join(traces, "daemon")] : [];
 	let daemon: Started | undefined;
 	const vlane: Vlane = {
 		directory,

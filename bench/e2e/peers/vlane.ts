@@ -43,7 +43,7 @@ async function build(
 	const wire = await layWire(kind);
 	// A veth claims to take tags out of frames, which keeps AF_XDP away.
 	if (network.length > 0) wire.host.must(["ethtool", "-K", "eth0", "rxvlan", "off"]);
-	process.env.VLANE_TEST_PLAIN = "1";
+	process.env.VLANE_TEST_NODE_ARGV = "";
 	const daemon = await startVlane(wire.host, ...daemonArguments);
 	const parent = ["eth0", ...TAGS[kind]].join(".");
 	const mtu = ["-o", `com.docker.network.driver.mtu=${MTU_BYTES}`];
