@@ -159,12 +159,14 @@ async function measure(): Promise<Sample[]> {
 					console.error(`${peer.name}, ${wire}, ${ports} containers: ${error.message}`);
 					return [];
 				});
+				const apartNs = Math.round(await handoverNs());
+				const common = { run, round, peer: peer.name, seconds: SECONDS, apartNs, ...about };
 				for (const [{ name }, { values, stolenShare }] of measured) {
-					const sample = { run, round, peer: peer.name, case: name, seconds: SECONDS, stolenShare, ...about, values };
+					const sample = { ...common, case: name, stolenShare, values };
 					samples.push(sample);
 					if (options.json) appendSample(options.json, sample);
 				}
-				const apart = `${(await handoverNs()).toFixed(0)} ns from processor to processor`;
+				const apart = `${apartNs} ns from processor to processor`;
 				console.error(`round ${round + 1}: ${peer.name}, ${wire}, ${ports} containers; ${apart}`);
 			}
 		}

@@ -96,16 +96,14 @@ function judgeLimit(what: string, value: number | undefined, most: number): Verd
 
 /** Judges what was measured; what was not is left out. */
 export function judge(results: Results): Verdict[] {
-	const flat = results.summary(FLAT.few, OURS, FLAT.key)?.median;
 	return [
 		...TARGETS.flatMap((target) => target.keys.flatMap((key) => judgeTarget(results, target, key))),
 		...LIMITS.flatMap(({ case: name, key, what, most }) =>
 			judgeLimit(what, results.summary(name, OURS, key)?.median, most),
 		),
 		...FLAT.many.flatMap((name) => {
-			const value = results.summary(name, OURS, FLAT.key)?.median;
-			const ratio = value === undefined || flat === undefined ? undefined : value / flat;
-			return judgeLimit(`cost of a frame, ${name} / ${FLAT.few}`, ratio, FLAT.most);
+			const ratio = results.ratio(name, FLAT.key, OURS, OURS, FLAT.few);
+			return judgeLimit(`cost of a frame, ${name} / ${FLAT.few}`, ratio?.median, FLAT.most);
 		}),
 	];
 }

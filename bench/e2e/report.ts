@@ -54,6 +54,12 @@ function distinct(samples: Sample[], describe: (sample: Sample) => string): stri
 	return [...new Set(samples.map(describe))].join("; ");
 }
 
+/** How far the processors were from each other, at least and at most. */
+function apart(samples: Sample[]): string[] {
+	const distances = samples.flatMap(({ apartNs }) => apartNs ?? []);
+	return distances.length > 0 ? [`processors ${Math.min(...distances)} to ${Math.max(...distances)} ns apart`] : [];
+}
+
 /** The machine that the samples come from. */
 export function conditions({ samples }: Results): string {
 	const rounds = new Set(samples.map(({ run, round }) => `${run} ${round}`)).size;
@@ -66,6 +72,7 @@ export function conditions({ samples }: Results): string {
 		distinct(samples, ({ run }) => run.slice(0, 10)),
 		`${rounds} rounds of ${seconds} s`,
 		`at most ${(Math.max(...samples.map(({ stolenShare }) => stolenShare)) * 100).toFixed(1)} % of the time stolen`,
+		...apart(samples),
 	].join(", ");
 }
 

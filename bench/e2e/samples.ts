@@ -14,6 +14,8 @@ export interface Sample {
 	seconds: number;
 	/** Share of the time that the hypervisor took. */
 	stolenShare: number;
+	/** From one processor to another when it was over, in nanoseconds (bench/e2e/handover.ts); older ones are without. */
+	apartNs?: number;
 	vlane: string;
 	commit: string;
 	cpu: string;
@@ -64,11 +66,11 @@ export class Results {
 		return summarize(this.#of(name, peer).map(({ values }) => values[key] ?? Number.NaN));
 	}
 
-	/** One peer's value divided by another's of the same round. */
-	ratio(name: string, key: string, peer: string, other: string): Summary | undefined {
+	/** One peer's value divided by another's of the same round, or by its own in another case of that round. */
+	ratio(name: string, key: string, peer: string, other: string, otherName = name): Summary | undefined {
 		return summarize(
 			this.#of(name, peer).map((sample) => {
-				const same = this.#of(name, other).find(({ run, round }) => run === sample.run && round === sample.round);
+				const same = this.#of(otherName, other).find(({ run, round }) => run === sample.run && round === sample.round);
 				return (sample.values[key] ?? Number.NaN) / (same?.values[key] ?? Number.NaN);
 			}),
 		);

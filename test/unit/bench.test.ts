@@ -38,6 +38,21 @@ bench("a floor that is missed is named; what was not measured is not judged", ()
 	assert.equal([met!.reachesGoal, met!.reachesFloor], [false, true]);
 });
 
+bench("what frames cost among many is compared with what they cost between two in the same round", () => {
+	const results = new Results(
+		[0.9, 0.5, 0.9].flatMap((pairCpuUs, round) => [
+			sample(round, "vlane", "ports-2", { pairCpuUs }),
+			...(round === 0 ? [sample(round, "vlane", "ports-100", { pairCpuUs: 0.99 })] : []),
+		]),
+	);
+	const [flat] = judge(results);
+	assert.equal(flat, {
+		text: "cost of a frame, ports-100 / ports-2: 1.10; at most 1.15",
+		reachesGoal: true,
+		reachesFloor: true,
+	});
+});
+
 bench("the tables have every peer, medians with the lowest and the highest, and no values that there are not", () => {
 	const text = report(floods([1000, 3000, 2000], [1000, 1000, 1000], "macvlan"));
 	assert.match(text, /\| vlane +\| 2 \(1-3\) +\| 2\.00 \(2\.00-2\.00\) \|/);
