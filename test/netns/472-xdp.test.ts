@@ -50,9 +50,12 @@ async function talk(site: Site, ns: Namespace, far: string, own: string): Promis
 /** What `vlane ports` says of the uplink. */
 const input = (site: Site): string => site.vlane.must("ports", "--format", "{{.Input}}").split("\n")[0]!;
 
+/** What a busy kernel takes to let go of a ring that was closed, and of the sockets in it. */
+const LET_GO_MS_MAX = 30_000;
+
 /** What the kernel had for a daemon goes away with it, though not at once. */
 const nothingLeft = (objects: BpfObject[]): Promise<void> =>
-	eventually("programs, maps and links are gone", () => !objects.some(isThere));
+	eventually("programs, maps and links are gone", () => !objects.some(isThere), LET_GO_MS_MAX);
 
 const test = (
 	name: string,

@@ -194,7 +194,7 @@ test("a capture has frames of several threads in the order of their times", asyn
 	const { stderr } = await capture.stop("SIGINT");
 	assert.match(stderr, /, 0 lost\n$/);
 	const times = [...readCapture(file)].map(({ timeNs }) => timeNs);
-	assert.is(times.length, 5 * 2 * 2);
+	assert.is(times.length, 5 * 2 * 2, stderr);
 	assert.equal(
 		times,
 		[...times].sort((left, right) => (left < right ? -1 : left > right ? 1 : 0)),
