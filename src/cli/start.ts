@@ -13,7 +13,8 @@ const SCRIPT = fileURLToPath(new URL("../../vlane/daemon.cjs", import.meta.url))
 
 /** Runs `vlane daemon` and its arguments; resolves with the exit code. Never rejects. */
 export async function startDaemon(argv: readonly string[]): Promise<number> {
-	beginThread();
+	// A successor is in no hurry, and leaves processors to those who forward (src/daemon/main.ts).
+	if (!argv.includes("--replace")) beginThread();
 	const { main } = runKept<typeof import("./main.js")>(SCRIPT);
 	const status = await main(argv);
 	await dismissThread();

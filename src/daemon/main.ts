@@ -4,6 +4,7 @@ import { RESTING_CAPABILITIES } from "../control/capabilities.js";
 import { VlaneError } from "../control/errors.js";
 import { LOG_LEVELS, type LogLevel, messageOf } from "../control/log.js";
 import { LiveMover } from "../lib/movers.js";
+import { keepToOneProcessor } from "../sys/affinity.js";
 import { releaseMemorySoon } from "../sys/memory.js";
 import { beWatched, notify } from "../sys/notify.js";
 import { rest } from "../sys/privileges.js";
@@ -51,6 +52,8 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 	const stopped = waitForStop();
 	try {
 		const running = replace ? succeedRunning(stateDir) : undefined;
+		// Until then the other one forwards: there is no hurry, and it has the other processors for itself.
+		const spreadOut = running && keepToOneProcessor();
 		if (!running) await prepareSocket(socket);
 		const succession = running ?? succeedStored(stateDir);
 		closers.push(() => succession?.close());
@@ -66,6 +69,7 @@ export async function runDaemon(given: DaemonOptions): Promise<void> {
 		const { startForwarding } = await import("./forwarding.js");
 		const inherited = (await succession?.inherit()) ?? {};
 		const forwarding = await startForwarding(stateDir, starting, inherited, settings, closers, log);
+		spreadOut?.();
 		await succession?.begin(forwarding);
 		await succession?.settle();
 		const deposit = Deposit.open(forwarding, stateDir);

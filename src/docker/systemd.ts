@@ -61,6 +61,7 @@ KeyringMode=private
 SystemCallArchitectures=native
 SystemCallFilter=@system-service @pkey bpf
 SystemCallFilter=~@keyring @resources @setuid process_vm_readv process_vm_writev
+SystemCallFilter=sched_setaffinity
 SystemCallErrorNumber=EPERM
 LimitNOFILE=1048576
 LimitMEMLOCK=infinity

@@ -2,13 +2,10 @@
  * The C library. This is the only file that knows koffi.
  *
  * Three kinds of functions, by what a caller can expect to fail:
- * - calls of the packet path and of polled descriptors (`read`, `recv`, `ioUringEnter`, `*At`...) return the C
- * result,
- *   -1 with `errno()` set; `*At` take addresses as numbers, for memory inside a WebAssembly.Memory, and allocate
- * nothing;
+ * - calls of the packet path and of polled descriptors (`read`, `recv`, `ioUringEnter`, `*At`...) return the C result, -1
+ *   with `errno()` set; `*At` take addresses as numbers, for memory inside a WebAssembly.Memory, and allocate nothing;
  * - all others throw a SysError that names the call and the object;
- * - prototypes are declared without `...` although C has it in some: on the ABIs that Linux and Node share (x86-64,
- * arm64,
+ * - prototypes are declared without `...` although C has it in some: on the ABIs that Linux and Node share (x86-64, arm64,
  *   riscv64) integers are passed alike either way.
  *
  * Flags are the same numbers on these machines; the ones that more than one file needs are exported below.
@@ -134,6 +131,8 @@ const c = {
 	execvp: lib.func("execvp", "int", ["str", "str *"]),
 	prlimit: lib.func("prlimit", "int", ["int", "int", "void *", "void *"]),
 	kill: lib.func("kill", "int", ["int", "int"]),
+	schedGetaffinity: lib.func("sched_getaffinity", "int", ["int", "size_t", "void *"]),
+	schedSetaffinity: lib.func("sched_setaffinity", "int", ["int", "size_t", "void *"]),
 	prctl: lib.func("prctl", "int", ["int", "ulong", "ulong", "ulong", "ulong"]),
 	capget: lib.func("capget", "int", ["void *", "void *"]),
 	capset: lib.func("capset", "int", ["void *", "void *"]),
@@ -448,6 +447,12 @@ export function ifNameToIndex(name: string): number {
 export function pidfdOpen(pid: number): number {
 	return check(c.syscallNumbers(SYS_PIDFD_OPEN, pid, 0, 0, 0, 0, 0), "pidfd_open", `pid ${pid}`);
 }
+
+/** sched_getaffinity(2), sched_setaffinity(2) of a thread: a bit for each processor. */
+export const schedGetaffinity = (tid: number, mask: Uint8Array): number =>
+	check(c.schedGetaffinity(tid, mask.length, mask), "sched_getaffinity", `thread ${tid}`);
+export const schedSetaffinity = (tid: number, mask: Uint8Array): number =>
+	check(c.schedSetaffinity(tid, mask.length, mask), "sched_setaffinity", `thread ${tid}`);
 
 /** A function that only glibc has; without it, one that does nothing. */
 function glibcOnly(name: string, parameters: string[]): (...values: number[]) => void {

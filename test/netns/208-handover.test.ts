@@ -1,4 +1,5 @@
 /** Daemons that follow each other without an interruption: descriptors are handed over, and what can go wrong then. */
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
@@ -112,6 +113,16 @@ function areFew(counts: Count[]): void {
 	}
 }
 
+/** Sets of processors that threads of a process may run on. */
+const processorsOf = (pid: number): string[] => [
+	...new Set(
+		readdirSync(`/proc/${pid}/task`).map((tid) => {
+			const status = readFileSync(`/proc/${pid}/task/${tid}/status`, "latin1");
+			return /^Cpus_allowed_list:\s*(.*)$/m.exec(status)?.[1] ?? "";
+		}),
+	),
+];
+
 testOrSkip(handover, "a successor goes on with streams, carriers, addresses and counters", NEED, async () => {
 	pings();
 	const before = [view(c1), view(c2), promiscuity()];
@@ -134,6 +145,7 @@ testOrSkip(handover, "a successor goes on with streams, carriers, addresses and 
 	for (const stream of streams) assert.is((await stream.ended).status, 0);
 	assert.equal([view(c1), view(c2), promiscuity()], before);
 	assert.ok(received(`v50/${c1.name}`) > counted + DATAGRAMS, "counters go on");
+	assert.equal(processorsOf(vlane.pid), processorsOf(process.pid), "it runs where it may again, with all threads");
 	isThere();
 	// What was inherited is given back as what was opened.
 	vlane.must("network", "disconnect", "v50", c1.name);
