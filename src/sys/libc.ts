@@ -2,11 +2,11 @@
  * The C library. This is the only file that knows koffi.
  *
  * Three kinds of functions, by what a caller can expect to fail:
- * - calls of the packet path and of polled descriptors (`read`, `recv`, `ioUringEnter`, `*At`...) return the C result, -1
- *   with `errno()` set; `*At` take addresses as numbers, for memory inside a WebAssembly.Memory, and allocate nothing;
+ * - calls of the packet path and of polled descriptors (`read`, `recv`, `ioUringEnter`, `*At`...) return the C result,
+ *   -1 with `errno()` set; `*At` take addresses as numbers, for memory inside a WebAssembly.Memory, and allocate nothing;
  * - all others throw a SysError that names the call and the object;
- * - prototypes are declared without `...` although C has it in some: on the ABIs that Linux and Node share (x86-64, arm64,
- *   riscv64) integers are passed alike either way.
+ * - prototypes are declared without `...` although C has it in some: on the ABIs that Linux and Node share (x86-64,
+ *   arm64, riscv64) integers are passed alike either way.
  *
  * Flags are the same numbers on these machines; the ones that more than one file needs are exported below.
  */

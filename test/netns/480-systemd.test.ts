@@ -15,8 +15,11 @@ const need = { root: true, tun: true, tools: ["ip", "nsenter", "ping", "systemct
 
 const VLANE = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
 const RELIABILITY = fileURLToPath(new URL("../../../docs/reliability.md", import.meta.url));
-/** Of 10: the unit needs the host's network, root, and five capabilities, and little else. */
-const EXPOSURE_MAX = 4.0;
+/**
+ * Of 10: the unit needs the host's network, root, and five capabilities, and little else. That one call of @resources is
+ * allowed, sched_setaffinity, counts as if all were.
+ */
+const EXPOSURE_MAX = 4.1;
 
 const unitOf = (...flags: string[]): string =>
 	must([process.execPath, VLANE, "docker", "install", "--dry-run", ...flags]).replace(/^# .*\n/, "");
