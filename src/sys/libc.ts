@@ -3,7 +3,7 @@
  *
  * Three kinds of functions, by what a caller can expect to fail:
  * - calls of the packet path and of polled descriptors (`read`, `recv`, `ioUringEnter`, `*At`...) return the C result,
- *   -1 with `errno()` set; `*At` take addresses as numbers, for memory inside a WebAssembly.Memory, and allocate nothing;
+ *   -1 with `errno()` set; `*At` take addresses as numbers, for memory in a WebAssembly.Memory, and allocate nothing;
  * - all others throw a SysError that names the call and the object;
  * - prototypes are declared without `...` although C has it in some: on the ABIs that Linux and Node share (x86-64,
  *   arm64, riscv64) integers are passed alike either way.

@@ -16,8 +16,8 @@ const need = { root: true, tun: true, tools: ["ip", "nsenter", "ping", "systemct
 const VLANE = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
 const RELIABILITY = fileURLToPath(new URL("../../../docs/reliability.md", import.meta.url));
 /**
- * Of 10: the unit needs the host's network, root, and five capabilities, and little else. That one call of @resources is
- * allowed, sched_setaffinity, counts as if all were.
+ * Of 10: the unit needs the host's network, root, and five capabilities, and little else. That one call of @resources
+ * is allowed, sched_setaffinity, counts as if all were.
  */
 const EXPOSURE_MAX = 4.1;
 
