@@ -13,6 +13,8 @@ import { crc32 } from "node:zlib";
 
 /** Last line of a script: a digest of what is above. */
 const DIGEST = /\/\/ ([0-9a-f]{64})\n$/;
+/** Names of what is kept, and of what somebody has begun to. The directory may be others', too. */
+const KEPT = /^[0-9a-f]{64}-v[\w.-]+\.code(\.\d+)?$/;
 const SUM_BYTES = 4;
 /** A start is over by then, and what has run in it is what the next one wants. */
 const KEEP_MS = 2500;
@@ -58,7 +60,7 @@ function keep(script: Script, kept: string): void {
 		const data = script.createCachedData();
 		const sum = Buffer.alloc(SUM_BYTES);
 		sum.writeUInt32LE(crc32(data));
-		for (const name of readdirSync(directory)) if (/\.code(\.\d+)?$/.test(name)) rmSync(join(directory, name));
+		for (const name of readdirSync(directory)) if (KEPT.test(name)) rmSync(join(directory, name));
 		writeFileSync(fresh, Buffer.concat([sum, data]), { mode: 0o600 });
 		renameSync(fresh, kept);
 	} catch {

@@ -21,11 +21,14 @@ onCleanup(() => rmSync(cache, { recursive: true, force: true }));
 let lan: Lan;
 let vlane: Vlane;
 
-/** The one file that there is, once there is one that `isWanted`. */
+/** Somebody else's. */
+const OTHER = "other.code";
+
+/** The one file that there is besides, once there is one that `isWanted`. */
 async function kept(isWanted: (name: string) => boolean = () => true): Promise<string> {
 	const endMs = performance.now() + KEPT_MS_MAX;
 	for (;;) {
-		const names = readdirSync(cache);
+		const names = readdirSync(cache).filter((name) => name !== OTHER);
 		if (names.length === 1 && isWanted(names[0]!)) return join(cache, names[0]!);
 		assert.ok(performance.now() < endMs, `not kept, but there is: ${names}`);
 		await sleep(100);
@@ -77,8 +80,13 @@ testOrSkip(tests, "that of another release goes", need, async () => {
 	const own = await kept();
 	rmSync(own);
 	writeFileSync(join(cache, `${"0".repeat(64)}-v20.0.0-x64.code`), "old");
+	writeFileSync(join(cache, OTHER), "other");
 	await restart();
 	assert.is(await kept((name) => !name.startsWith("000")), own);
+});
+
+testOrSkip(tests, "what is others' stays", need, () => {
+	assert.is(readFileSync(join(cache, OTHER), "utf8"), "other");
 });
 
 testOrSkip(tests, "without a place for it, the daemon starts", need, async () => {
