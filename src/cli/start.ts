@@ -11,7 +11,7 @@ export { takeThread } from "../host/thread.js";
 
 const SCRIPT = fileURLToPath(new URL("../../vlane/daemon.cjs", import.meta.url));
 
-/** Runs `vlane daemon` and its arguments; resolves with the exit code. Never rejects. */
+/** Runs `vlane daemon` and its arguments; resolves with the exit code. @throws Error when the build is not complete */
 export async function startDaemon(argv: readonly string[]): Promise<number> {
 	// A successor is in no hurry, and leaves processors to those who forward (src/daemon/main.ts).
 	if (!argv.includes("--replace")) beginThread();
