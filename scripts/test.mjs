@@ -6,7 +6,8 @@
  * forgets `.run()`, runs no test, or dies half way: here each of these is a failure.
  * VLANE_TEST_STRICT=1 turns skipped tests into failures.
  *
- * The last line is always `N passed, N failed, N skipped`.
+ * What failed is said again at the end, where it is found in the longest log; the last line is always
+ * `N passed, N failed, N skipped`.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -114,6 +115,12 @@ function judge({ output, status, signal, timedOut }) {
 }
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
+const failures = [];
+
+/** The tests of a file that failed, each with the line that says why. */
+function said(output) {
+	return [...output.matchAll(/^ {3}FAIL {2}.*\n.*$/gm)].map(([lines]) => lines.replace(/^/gm, "    "));
+}
 
 async function report(file) {
 	const started = Date.now();
@@ -127,9 +134,12 @@ async function report(file) {
 	const counts = [`${passed} passed`, failed && `${failed} failed`, skipped && `${skipped} skipped`]
 		.filter(Boolean)
 		.join(", ");
-	console.log(`${failed > 0 ? "FAIL" : "ok  "} ${name} (${seconds} s): ${counts}${problem ? `; ${problem}` : ""}`);
-	if (failed > 0) console.log(run.output.replace(/^/gm, "    "));
-	else for (const [line] of run.output.matchAll(/^skipped: .*$/gm)) console.log(`     ${line}`);
+	const result = `${name} (${seconds} s): ${counts}${problem ? `; ${problem}` : ""}`;
+	console.log(`${failed > 0 ? "FAIL" : "ok  "} ${result}`);
+	if (failed > 0) {
+		console.log(run.output.replace(/^/gm, "    "));
+		failures.push(`FAIL ${result}`, ...said(run.output));
+	} else for (const [line] of run.output.matchAll(/^skipped: .*$/gm)) console.log(`     ${line}`);
 }
 
 async function runStage(directories, wanted) {
@@ -161,5 +171,6 @@ if (totals.passed + totals.failed + totals.skipped === 0) {
 	console.log(`no test file matches ${patterns.join(" ") || "dist/test"}`);
 	totals.failed = 1;
 }
+for (const line of failures) console.log(line);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exitCode = totals.failed > 0 ? 1 : 0;
