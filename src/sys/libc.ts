@@ -10,7 +10,6 @@
  *
  * Flags are the same numbers on these machines; the ones that more than one file needs are exported below.
  */
-
 import koffi from "koffi";
 import { SysError } from "./errno.js";
 
@@ -140,8 +139,7 @@ const c = {
 	ifNameToIndex: lib.func("if_nametoindex", "uint", ["str"]),
 	syscallNumbers: lib.func("syscall", "long", ["long", "int", "uint", "uint", "uint", "uintptr_t", "ulong"]),
 	syscallPointer: lib.func("syscall", "long", ["long", "ulong", "ulong", "void *", "ulong"]),
-	syscallSetup: lib.func("syscall", "long", ["long", "ulong", "void *"]),
-	syscallBpf: lib.func("syscall", "long", ["long", "ulong", "void *", "ulong"]),
+	syscallMemory: lib.func("syscall", "long", ["long", "ulong", "void *", "ulong", "ulong"]),
 };
 
 // Numbers of 424 and above are the same on every architecture.
@@ -151,6 +149,8 @@ const SYS_IO_URING_REGISTER = 427;
 const SYS_PIDFD_OPEN = 434;
 /** arm64 and riscv64 have the generic numbers. */
 const SYS_BPF = process.arch === "x64" ? 321 : 280;
+const SYS_SCHED_SETATTR = process.arch === "x64" ? 314 : 274;
+const SYS_SCHED_GETATTR = process.arch === "x64" ? 315 : 275;
 
 const RLIMIT_NOFILE = 7;
 
@@ -232,7 +232,7 @@ export const accept = (fd: number, flags: number): number => c.accept4(fd, null,
 
 /** io_uring_setup(2): fills the 120-byte `struct io_uring_params`, returns the ring's descriptor. */
 export function ioUringSetup(entries: number, params: Memory): number {
-	return c.syscallSetup(SYS_IO_URING_SETUP, entries, params);
+	return c.syscallMemory(SYS_IO_URING_SETUP, entries, params, 0, 0);
 }
 
 /** io_uring_enter(2) without a signal mask; returns how many entries were submitted. */
@@ -247,15 +247,13 @@ export function ioUringRegister(fd: number, opcode: number, arg: Memory | null, 
 
 /** bpf(2) with a `union bpf_attr`, in which addresses are those of memory that must not move (`addressOf`). */
 export function bpf(command: number, attributes: Memory): number {
-	return c.syscallBpf(SYS_BPF, command, attributes, attributes.length);
+	return c.syscallMemory(SYS_BPF, command, attributes, attributes.length, 0);
 }
 
 // ---- Calls that throw a SysError.
 
 /** open(2). */
-export function open(path: string, flags: number, mode = 0): number {
-	return check(c.open(path, flags, mode), "open", path);
-}
+export const open = (path: string, flags: number, mode = 0): number => check(c.open(path, flags, mode), "open", path);
 
 /** close(2). */
 export function close(fd: number): void {
@@ -273,9 +271,8 @@ export function ioctl(fd: number, request: number, arg: Memory | number, call: s
 }
 
 /** fcntl(2) with a numeric argument. */
-export function fcntl(fd: number, command: number, arg = 0): number {
-	return check(c.fcntl(fd, command, arg), "fcntl", `fd ${fd}`);
-}
+export const fcntl = (fd: number, command: number, arg = 0): number =>
+	check(c.fcntl(fd, command, arg), "fcntl", `fd ${fd}`);
 
 /** flock(2): `operation` is LOCK_EX, with LOCK_NB it fails with EAGAIN instead of waiting. Ends with the open file. */
 export function flock(fd: number, operation: number, object: string): void {
@@ -453,6 +450,12 @@ export const schedGetaffinity = (tid: number, mask: Uint8Array): number =>
 	check(c.schedGetaffinity(tid, mask.length, mask), "sched_getaffinity", `thread ${tid}`);
 export const schedSetaffinity = (tid: number, mask: Uint8Array): number =>
 	check(c.schedSetaffinity(tid, mask.length, mask), "sched_setaffinity", `thread ${tid}`);
+
+/** sched_getattr(2), sched_setattr(2) of the calling thread: a `struct sched_attr`. */
+export const schedGetattr = (attr: Memory): number =>
+	check(c.syscallMemory(SYS_SCHED_GETATTR, 0, attr, attr.length, 0), "sched_getattr", "this thread");
+export const schedSetattr = (attr: Memory): number =>
+	check(c.syscallMemory(SYS_SCHED_SETATTR, 0, attr, 0, 0), "sched_setattr", "this thread");
 
 /** A function that only glibc has; without it, one that does nothing. */
 function glibcOnly(name: string, parameters: string[]): (...values: number[]) => void {

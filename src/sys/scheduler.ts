@@ -1,11 +1,17 @@
-/** On which processors this process runs (sched_setaffinity(2)). */
+/** When and on which processors threads of this process run (sched(7)). */
 import { readdirSync, readFileSync } from "node:fs";
-import { schedGetaffinity, schedSetaffinity } from "./libc.js";
+import { schedGetaffinity, schedGetattr, schedSetaffinity, schedSetattr } from "./libc.js";
 
 /** Room for 1,024 processors. */
 const MASK_BYTES = 128;
 /** Of /proc/self/stat, behind the command's name: proc_pid_stat(5), (39) processor. */
 const PROCESSOR_FIELD = 36;
+
+/** `struct sched_attr` (linux/sched/types.h), its first version. */
+const ATTR_BYTES = 48;
+const ATTR_POLICY = 4;
+const ATTR_RUNTIME_NS = 24;
+const SCHED_OTHER = 0;
 
 /**
  * Keeps all threads, and those that they will make, to the processor of the calling one, so that others have the rest
@@ -35,5 +41,23 @@ function setAll(mask: Buffer): void {
 		} catch {
 			// The thread has ended, or a filter refuses the call: then none was changed.
 		}
+	}
+}
+
+/**
+ * Lets the calling thread have its share of a processor in turns of `turnNs` (100,000 to 100,000,000). Of those who
+ * wait for a processor, who wants less comes first (EEVDF, kernel/sched/fair.c): short turns are for a thread that is
+ * woken up for little, and that others wait for. Linux takes it since 6.12 and ignores it before; where it is refused,
+ * and under another policy than the usual one, nothing changes.
+ */
+export function takeShortTurns(turnNs: number): void {
+	const attr = Buffer.alloc(ATTR_BYTES);
+	try {
+		schedGetattr(attr);
+		if (attr.readUInt32LE(ATTR_POLICY) !== SCHED_OTHER) return;
+		attr.writeUInt32LE(turnNs, ATTR_RUNTIME_NS);
+		schedSetattr(attr);
+	} catch {
+		// Refused: by a filter of system calls, say.
 	}
 }
