@@ -6,8 +6,8 @@
  *   --seconds S      length of each measurement (2)
  *   --only P,P       these peers:  vlane ovs-tso ovs vde c-loop macvlan bridge; vlane-plain
  *                    (vlane --coalesce off) and vlane-xdp (-o uplink=xdp), only when named
- *   --cases C,C      these cases:  ping tcp frames loss udp lan idle tagged qinq; ports-2 ports-16 ports-100 ports-1000
- *                    (these four only when named)
+ *   --cases C,C      these cases:  ping tcp tcp-bbr frames loss udp lan idle tagged qinq; ports-2 ports-16 ports-100
+ *                    ports-1000 (these four only when named)
  *   --trial S        length of each trial of `loss` (0.2; RFC 2544 asks for 60)
  *   --quick          what bench/e2e/floors.ts judges, in three rounds of 1 s; what takes long (loss, idle, ports-100
  *                    and ports-1000) in the first of them only: about ten minutes
@@ -62,7 +62,7 @@ const { values: options } = parseArgs({
 /** What `--quick` means. */
 const QUICK = {
 	only: "vlane,ovs-tso,vde,c-loop,macvlan",
-	cases: "ping,tcp,frames,loss,udp,lan,idle,tagged,ports-2,ports-16,ports-100,ports-1000",
+	cases: "ping,tcp,tcp-bbr,frames,loss,udp,lan,idle,tagged,ports-2,ports-16,ports-100,ports-1000",
 	once: ["loss", "idle", "ports-100", "ports-1000"],
 };
 if (options.quick) {

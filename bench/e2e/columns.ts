@@ -25,6 +25,13 @@ const throughParent: Column[] = [
 	{ key: "tcpDownReorders", title: "down reordered", digits: 0 },
 ];
 
+const tcp: Column[] = [
+	{ key: "tcpGbps", title: "TCP Gb/s", digits: 1 },
+	{ key: "tcpCpuShare", title: "CPUs", digits: 2 },
+	{ key: "tcpRetransmits", title: "resent", digits: 0 },
+	{ key: "tcpReorders", title: "reordered", digits: 0 },
+];
+
 const flood: Column[] = [
 	{ key: "pairFps", title: "64 B kf/s", digits: 0, scale: 1000 },
 	{ key: "pairCpuUs", title: "CPU us/f", digits: 2 },
@@ -35,12 +42,8 @@ const COLUMNS: Record<string, Column[]> = {
 		{ key: "pingP50Us", title: "p50 us", digits: 0 },
 		{ key: "pingP99Us", title: "p99 us", digits: 0 },
 	],
-	tcp: [
-		{ key: "tcpGbps", title: "TCP Gb/s", digits: 1 },
-		{ key: "tcpCpuShare", title: "CPUs", digits: 2 },
-		{ key: "tcpRetransmits", title: "resent", digits: 0 },
-		{ key: "tcpReorders", title: "reordered", digits: 0 },
-	],
+	tcp,
+	"tcp-bbr": tcp,
 	frames: flood,
 	loss: [64, 512, 1500].map((bytes) => ({
 		key: `zeroLoss${bytes}Fps`,
@@ -65,6 +68,7 @@ const COLUMNS: Record<string, Column[]> = {
 const TITLES: Record<string, string> = {
 	ping: "Container to container: 300 echo requests",
 	tcp: "Container to container: one TCP stream",
+	"tcp-bbr": "Container to container: one TCP stream, with BBR instead of CUBIC",
 	frames: "Container to container: 64-byte frames, as many as get through",
 	loss: "Container to container: highest rate without a lost frame",
 	udp: "Container to container: UDP datagrams of 18 bytes that arrive",
