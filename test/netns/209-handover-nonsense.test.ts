@@ -43,7 +43,7 @@ handover.after(async () => {
 
 /** The daemon goes on: it forwards, and takes changes. */
 function isThere(): void {
-	assert.is(c1.ping("10.60.0.2"), 1);
+	assert.is(c1.ping("10.60.0.2", 1, 10), 1);
 	vlane.must("network", "create", "--subnet=10.70.0.0/24", "later");
 	vlane.must("network", "rm", "later");
 }

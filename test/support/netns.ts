@@ -296,12 +296,15 @@ export class Namespace {
 		this.must(["tee", `/proc/sys/${key}`], { input: `${value}` });
 	}
 
-	/** How many of `count` echo requests were answered, by somebody else. @throws Error for an address of its own */
-	ping(address: string, count = 1): number {
+	/**
+	 * How many of `count` echo requests were answered, by somebody else, the last one within `waitSeconds`.
+	 * @throws Error for an address of its own
+	 */
+	ping(address: string, count = 1, waitSeconds = 1): number {
 		if (this.run(["ip", "route", "get", address]).stdout.startsWith("local ")) {
 			throw new Error(`${address} is an address of ${this.name} itself`);
 		}
-		const { stdout } = this.run(["ping", "-n", "-c", `${count}`, "-i", "0.2", "-W", "1", address]);
+		const { stdout } = this.run(["ping", "-n", "-c", `${count}`, "-i", "0.2", "-W", `${waitSeconds}`, address]);
 		return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 	}
 
