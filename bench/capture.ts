@@ -15,14 +15,14 @@ import { cpus, loadavg, release } from "node:os";
 import { parseArgs } from "node:util";
 import type { Started } from "../test/support/netns.js";
 import { startVlane, type Vlane } from "../test/support/vlane.js";
-import { CUBIC, congestionFlags } from "./congestion.js";
+import { CUBIC } from "./congestion.js";
 import { median } from "./e2e/statistics.js";
 import { ADDRESSES, layWire, type Place, SUBNET } from "./e2e/wire.js";
 
 const CASES: Record<string, string[]> = {
 	"udp-1g": ["-u", "-b", "1G", "-l", "1472"],
-	"tcp-1g": [...congestionFlags(CUBIC), "-b", "1G"],
-	tcp: congestionFlags(CUBIC),
+	"tcp-1g": [...CUBIC, "-b", "1G"],
+	tcp: CUBIC,
 };
 const COST_MAX = 0.05;
 const LISTENING = /^Server listening/;

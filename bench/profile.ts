@@ -18,7 +18,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Burst } from "../src/raw/generator.js";
-import { CUBIC, congestionFlags } from "./congestion.js";
+import { CUBIC } from "./congestion.js";
 import { framesReceived, protocolCounters } from "./e2e/counters.js";
 import { handoverNs } from "./e2e/handover.js";
 import { PEERS } from "./e2e/peers/index.js";
@@ -109,7 +109,7 @@ const iperfLoad =
 
 const LOADS: Record<string, Load> = {
 	frames: blastLoad,
-	tcp: iperfLoad(...congestionFlags(CUBIC)),
+	tcp: iperfLoad(...CUBIC),
 	udp: iperfLoad("-u", "-b", "0", "-l", "18"),
 	async ping(from, to) {
 		const ping = from.ns.start(["ping", "-q", "-i", "0.002", to.address]);

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Blasted, Burst } from "../../src/raw/generator.js";
-import { BBR, CUBIC, congestionFlags, hasCongestionControl } from "../congestion.js";
+import { BBR, CUBIC, hasBbr } from "../congestion.js";
 import { framesReceived, protocolCounters } from "./counters.js";
 import { fork, type Helper } from "./process.js";
 import { cpuSecondsOf, processorTime, quantile, residentMiB, shareSince, threadsOf } from "./statistics.js";
@@ -56,12 +56,11 @@ async function tcp(
 	prefix: string,
 	control = CUBIC,
 ): Promise<Values> {
-	if (!hasCongestionControl(control)) return {};
 	const server = to.ns.start(["iperf3", "-s", "-1", "--forceflush"]);
 	await server.waitFor(/Server listening/);
 	const before = { cpu: cpuSecondsOf(pid), counters: protocolCounters(from.ns), at: performance.now() };
 	const length = ["-t", `${Math.ceil(seconds)}`]; // 0 is for ever
-	const client = from.ns.start(["iperf3", "-J", ...congestionFlags(control), "-c", to.address, ...length]);
+	const client = from.ns.start(["iperf3", "-J", ...control, "-c", to.address, ...length]);
 	const { stdout } = await client.ended;
 	const cpuShare = (cpuSecondsOf(pid) - before.cpu) / ((performance.now() - before.at) / 1000);
 	await server.stop("SIGKILL"); // if the client has failed, it would wait for the next
@@ -196,7 +195,11 @@ const pair = { wire: "untagged" as const, ports: 2, needsLan: false };
 export const CASES: Case[] = [
 	{ ...pair, name: "ping", measure: ({ one, two }) => pings(one, two, "ping") },
 	{ ...pair, name: "tcp", measure: ({ one, two, pid }, seconds) => tcp(one, two, pid, seconds, "tcp") },
-	{ ...pair, name: "tcp-bbr", measure: ({ one, two, pid }, seconds) => tcp(one, two, pid, seconds, "tcp", BBR) },
+	{
+		...pair,
+		name: "tcp-bbr",
+		measure: async ({ one, two, pid }, seconds) => (hasBbr() ? tcp(one, two, pid, seconds, "tcp", BBR) : {}),
+	},
 	{ ...pair, name: "frames", measure: ({ one, two, pid }, seconds) => flood(one, two, pid, seconds, "pair") },
 	{ ...pair, name: "loss", measure: ({ one, two }, _, trialSeconds) => zeroLoss(one, two, trialSeconds) },
 	{ ...pair, name: "udp", measure: ({ one, two }, seconds) => datagrams(one, two, seconds) },

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { buildProgram } from "../../test/support/firmware.js";
 import { Namespace, type Started } from "../../test/support/netns.js";
-import { CUBIC, congestionFlags } from "../congestion.js";
+import { CUBIC } from "../congestion.js";
 
 const NODE_HOST = fileURLToPath(new URL("../../test/support/nodehost-tool.js", import.meta.url));
 const PORTS = 16;
@@ -65,7 +65,7 @@ async function trafficOf(
 		const [from, to] = [stations[n]!, stations[n + 1]!];
 		from.ns.must(["ping", "-c", "1", to.address]);
 		await to.ns.start(["iperf3", "-s", "-1", "--forceflush"]).waitFor(/listening/);
-		clients.push(["iperf3", "-J", ...congestionFlags(CUBIC), "-c", to.address, "-t", String(SECONDS)]);
+		clients.push(["iperf3", "-J", ...CUBIC, "-c", to.address, "-t", String(SECONDS)]);
 	}
 	const reports = await Promise.all(clients.map((client, n) => stations[n * 2]!.ns.start(client).ended));
 	const bits = reports.map(({ stdout }) => JSON.parse(stdout).end.sum_received.bits_per_second as number);

@@ -20,7 +20,7 @@ import { fileURLToPath } from "node:url";
 import { FAR_END, makeLan } from "../../test/support/lan.js";
 import { Namespace, type Started } from "../../test/support/netns.js";
 import { Supervisor } from "../../test/support/supervisor.js";
-import { CUBIC, congestionFlags } from "../congestion.js";
+import { CUBIC } from "../congestion.js";
 import { quantile } from "../e2e/statistics.js";
 import { startAsUnit } from "./asunit.js";
 
@@ -51,7 +51,7 @@ async function startStream(from: Namespace, to: Namespace, ifname: string, ip: s
 	const gaps = to.start([process.execPath, GAPS_TOOL, ifname, `${GAP_MS_MIN}`]);
 	await gaps.waitFor(/watching/);
 	// Slow enough that the machine is not busy with it: what is measured is when bytes come again.
-	const client = from.start(["iperf3", ...congestionFlags(CUBIC), "-c", ip, "-t", `${seconds}`, "-b", "200M", "-J"]);
+	const client = from.start(["iperf3", ...CUBIC, "-c", ip, "-t", `${seconds}`, "-b", "200M", "-J"]);
 	return { server, client, gaps };
 }
 

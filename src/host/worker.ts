@@ -32,7 +32,7 @@ const WARM_TURNS = 10_000;
  * each of so many turns there is something to do beside.
  */
 const WARM_TURNS_BETWEEN = 1000;
-/** Of the processor: a batch of small frames takes about half as long (docs/performance.md, ping). */
+/** Of the processor; what other lengths do is in ADR 32. */
 const TURN_NS = 300_000;
 /** What an eventfd is given. */
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);

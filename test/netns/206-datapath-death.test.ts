@@ -4,6 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { ApiPort } from "../../src/control/types.js";
 import { corruptDatapath } from "../support/corrupt.js";
+import { LATE_SECONDS } from "../support/netns.js";
 import { eventually, type Site, siteTest } from "../support/site.js";
 
 const death = suite("datapath death");
@@ -31,9 +32,9 @@ siteTest(
 		site.create("plain", "--subnet=10.1.0.0/24", "-o", "parent=eth0", "-o", "port_security=mac,ip");
 		const c3 = await site.join("plain");
 		const isAlive = () => {
-			assert.is(c1.ping("10.50.0.2", 1, 10), 1);
-			assert.is(c2.ping("10.50.0.254", 1, 10), 1);
-			assert.is(c3.ping("10.1.0.254", 1, 10), 1);
+			assert.is(c1.ping("10.50.0.2", 1, LATE_SECONDS), 1);
+			assert.is(c2.ping("10.50.0.254", 1, LATE_SECONDS), 1);
+			assert.is(c3.ping("10.1.0.254", 1, LATE_SECONDS), 1);
 			assert.is(c3.ping("10.50.0.254"), 0);
 		};
 		isAlive();
@@ -73,7 +74,7 @@ siteTest(death, "a thread that dies all the time ends the daemon, with one line"
 	await eventually("the daemon has ended", () => site.vlane.vlane("ps").status !== 0);
 	await site.vlane.stopDaemon();
 	await site.vlane.startDaemon();
-	assert.is(c1.ping("10.1.0.254", 1, 10), 1);
+	assert.is(c1.ping("10.1.0.254", 1, LATE_SECONDS), 1);
 });
 
 death.run();

@@ -10,7 +10,7 @@ import { connectFds, type FdConnection, listenFds } from "../../src/sys/fdsocket
 import { close } from "../../src/sys/libc.js";
 import { FdPoller } from "../../src/sys/poller.js";
 import { testOrSkip } from "../support/needs.js";
-import { Namespace } from "../support/netns.js";
+import { LATE_SECONDS, Namespace } from "../support/netns.js";
 import { eventually } from "../support/site.js";
 import { startVlane, type Vlane } from "../support/vlane.js";
 
@@ -43,7 +43,7 @@ handover.after(async () => {
 
 /** The daemon goes on: it forwards, and takes changes. */
 function isThere(): void {
-	assert.is(c1.ping("10.60.0.2", 1, 10), 1);
+	assert.is(c1.ping("10.60.0.2", 1, LATE_SECONDS), 1);
 	vlane.must("network", "create", "--subnet=10.70.0.0/24", "later");
 	vlane.must("network", "rm", "later");
 }

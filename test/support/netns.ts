@@ -239,6 +239,9 @@ function prepare(): void {
 
 let count = 0;
 
+/** For `ping`: frames wait while nobody forwards, and are answered late where the machine has other work. */
+export const LATE_SECONDS = 10;
+
 /** A fresh network namespace with lo up; it and all that runs in it ends with the test. */
 export class Namespace {
 	/** Name for `ip netns`. */
