@@ -10,7 +10,7 @@ import { VlaneError } from "../control/errors.js";
 import { type Log, messageOf } from "../control/log.js";
 import type { Call } from "../docker/plugin.js";
 import { prepareSocket } from "./preflight.js";
-import { listen, readBody } from "./server.js";
+import { discardBody, listen, readBody } from "./server.js";
 
 /** Name of the driver, for `docker network create -d`. */
 const DRIVER = "vlane";
@@ -41,6 +41,7 @@ async function answer(
 	try {
 		const call = request.method === "POST" ? calls.get(method) : undefined;
 		if (!call) {
+			await discardBody(request);
 			send(response, 404, failure(`no such call: ${request.method} ${request.url}`));
 			return;
 		}

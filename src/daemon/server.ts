@@ -1,6 +1,7 @@
 /** HTTP on the unix socket: finds the operation, reads the body, and turns every error into `{"message": "..."}`. */
 import { chmodSync, chownSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { finished } from "node:stream/promises";
 import { httpStatus, VlaneError } from "../control/errors.js";
 import { type Log, messageOf } from "../control/log.js";
 import type { Answer, Route } from "./api.js";
@@ -79,6 +80,7 @@ export async function dispatch(request: IncomingMessage, routes: Route[], url = 
 		const body = await readBody(request);
 		return route.handle({ ref: decodeRef(match[1] ?? ""), query: searchParams, body });
 	}
+	await discardBody(request);
 	throw new VlaneError("notFound", `page not found: ${request.method} ${pathname}`);
 }
 
@@ -90,15 +92,27 @@ function decodeRef(text: string): string {
 	}
 }
 
-/** The parsed JSON body; undefined when there is none. @throws VlaneError invalid: too large, or not JSON */
+/**
+ * Takes what nobody wants: who still writes when the connection is closed gets EPIPE, and never sees the answer. Node
+ * ends a request that takes longer than five minutes.
+ */
+export async function discardBody(request: IncomingMessage): Promise<void> {
+	await finished(request.resume());
+}
+
+/**
+ * The parsed JSON body; undefined when there is none. One that is too large is discarded.
+ * @throws VlaneError invalid: too large, or not JSON
+ */
 export async function readBody(request: IncomingMessage): Promise<unknown> {
 	const chunks: Buffer[] = [];
 	let bytes = 0;
 	for await (const chunk of request as AsyncIterable<Buffer>) {
 		bytes += chunk.length;
-		if (bytes > BODY_BYTES_MAX) throw new VlaneError("invalid", `request body is larger than ${BODY_BYTES_MAX} bytes`);
-		chunks.push(chunk);
+		if (bytes > BODY_BYTES_MAX) chunks.length = 0;
+		else chunks.push(chunk);
 	}
+	if (bytes > BODY_BYTES_MAX) throw new VlaneError("invalid", `request body is larger than ${BODY_BYTES_MAX} bytes`);
 	if (bytes === 0) return undefined;
 	try {
 		return JSON.parse(Buffer.concat(chunks).toString("utf8"));

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -231,6 +232,7 @@ testOrSkip(protocol, "whatever is wrong with a request to whichever call, an err
 		}),
 		{
 			numRuns: Number(process.env.VLANE_TEST_REQUESTS ?? 300),
+			includeErrorInReport: true,
 			// The address of an endpoint that is there, with a bad MAC address: the one that is there stays.
 			examples: [[{ call: "NetworkDriver.CreateEndpoint", path: [2, 2], value: "/%9K<" }]],
 		},
@@ -243,6 +245,37 @@ testOrSkip(protocol, "whatever is wrong with a request to whichever call, an err
 	assert.equal(JSON.parse(vlane.must("ports", "--json")), []);
 	assert.not.match(lan.host.must(["ip", "-o", "link"]), /vl[0-9a-f]{11}/);
 });
+
+/** Sends a body of 4 MiB, and looks for the answer only when all of it is sent. */
+async function sendThenRead(path: string, request: string): Promise<string> {
+	const connection = createConnection(path).setEncoding("utf8").pause();
+	const broken = new Promise<never>((_resolve, reject) => connection.once("error", reject));
+	const send = async () => {
+		connection.write(`${request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${4 << 20}\r\n\r\n`);
+		for (let piece = 0; piece < 4; piece++) {
+			connection.write(" ".repeat(1 << 20));
+			await delay(20);
+		}
+		let text = "";
+		for await (const chunk of connection) text += chunk;
+		return text;
+	};
+	return Promise.race([send(), broken]);
+}
+
+testOrSkip(
+	protocol,
+	"a body that nobody wants is taken to its end, so that its sender sees the answer",
+	need,
+	async () => {
+		const tooLarge = /"request body is larger than 1048576 bytes"/;
+		assert.match(await sendThenRead(socket, "POST /NetworkDriver.CreateNetwork"), tooLarge);
+		assert.match(await sendThenRead(vlane.socket, "POST /networks/create"), tooLarge);
+		assert.match(await sendThenRead(socket, "POST /NetworkDriver.Nothing"), /^HTTP\/1.1 404 /);
+		assert.match(await sendThenRead(socket, "PUT /NetworkDriver.CreateNetwork"), /^HTTP\/1.1 404 /);
+		assert.match(await sendThenRead(vlane.socket, "POST /nothing"), /^HTTP\/1.1 404 /);
+	},
+);
 
 testOrSkip(protocol, "half a request, and bytes that are no request, do not disturb others", need, async () => {
 	const raw = (text: string) =>

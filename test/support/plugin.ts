@@ -10,8 +10,12 @@ export interface Said {
 
 /** Sends a request to a socket; a body that is text goes as it is, others as JSON. @param path without its slash */
 export function askSocket(socketPath: string, path: string, body?: unknown, method = "POST"): Promise<Said> {
+	const sent = body === undefined || typeof body === "string" ? (body ?? "") : JSON.stringify(body);
+	const headers = { "Content-Length": Buffer.byteLength(sent) };
 	return new Promise((resolve, reject) => {
-		const outgoing = request({ socketPath, method, path: `/${path}`, agent: false }, (response) => {
+		const outgoing = request({ socketPath, method, path: `/${path}`, agent: false, headers }, (response) => {
+			// Not sooner: Node writes nothing once more to end a request, and even that is EPIPE when the server has closed.
+			outgoing.end();
 			let text = "";
 			response.setEncoding("utf8").on("data", (chunk: string) => {
 				text += chunk;
@@ -21,6 +25,6 @@ export function askSocket(socketPath: string, path: string, body?: unknown, meth
 			});
 		});
 		outgoing.on("error", reject);
-		outgoing.end(body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body));
+		outgoing.write(sent);
 	});
 }
