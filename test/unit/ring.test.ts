@@ -4,7 +4,7 @@
  * answered, also while others flood; every port can be removed; in the end every buffer is free and nothing is under
  * way. A failure prints the seed; VLANE_SEED=N runs it again.
  */
-import { openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { MessageChannel, receiveMessageOnPort } from "node:worker_threads";
 import fc from "fast-check";
 import { suite } from "uvu";
@@ -64,6 +64,8 @@ class Rig {
 	readonly #channel = new MessageChannel();
 	readonly #stop = new Int32Array(1);
 	readonly #answers = new Map<number, number | string>();
+	/** Descriptors of ports that are being removed, by the message that asks for it. */
+	readonly #leaving = new Map<number, number>();
 	#lastId = 0;
 	#macs = 0;
 
@@ -124,9 +126,16 @@ class Rig {
 			const item = receiveMessageOnPort(this.#channel.port1);
 			if (!item) return;
 			const reply = item.message as Reply;
-			if ("value" in reply) this.#answers.set(reply.id, reply.value);
+			if ("value" in reply) this.#done(reply.id, reply.value);
 			if ("error" in reply) this.#answers.set(reply.id, reply.error);
 		}
+	}
+
+	/** The loop lets go of the descriptor of a port that was removed; the main thread closes it. */
+	#done(id: number, value: number): void {
+		this.#answers.set(id, value);
+		const fd = this.#leaving.get(id);
+		if (fd !== undefined) closeSync(fd);
 	}
 
 	/** What the core believes to be under way is what the kernel has. */
@@ -153,8 +162,10 @@ class Rig {
 	}
 
 	remove(port: number): number {
+		const id = this.ask({ op: "removePort", port });
+		this.#leaving.set(id, this.ports.get(port)!);
 		this.ports.delete(port);
-		return this.ask({ op: "removePort", port });
+		return id;
 	}
 
 	apply(todo: Step): void {

@@ -219,19 +219,86 @@ const OPENER = `
 	}
 `;
 
-store("a damaged file is refused in one line, or has lost nothing; it never ends the process", async ({ base }) => {
-	const whole = join(base, "whole");
-	const db = await openLmdbStore(whole);
-	// Some pages of each kind: branches, leaves, pages for large records, free ones.
+/** The file of a store with some pages of each kind: branches, leaves, pages for large records, free ones. */
+async function makeStore(directory: string): Promise<Buffer> {
+	const db = await openLmdbStore(directory);
 	for (let number = 0; number < 150; number++) await db.put(`record/${number}`, "x".repeat((number * 37) % 1300));
 	await db.put("large", "y".repeat(20_000));
 	for (let number = 0; number < 150; number += 4) await db.del(`record/${number}`);
 	await db.close();
-	const bytes = readFileSync(join(whole, "vlane.lmdb"));
-	const shape = (content: { key: string; value: unknown }[]) => content.map(({ key }) => key).sort();
+	return readFileSync(join(directory, "vlane.lmdb"));
+}
+
+store("what LMDB would believe unseen is noticed", async ({ base }) => {
+	const bytes = await makeStore(base);
+	const path = join(base, "damaged");
+	const damage = (edit: (file: Buffer) => void) => {
+		const file = Buffer.from(bytes);
+		edit(file);
+		writeFileSync(path, file);
+		return damageOf(path);
+	};
+	// Offsets of the heads' fields, and of the only page of the tree of free pages, are in lmdbfile.ts.
+	const [first, second] = [152, 4096 + 152].map((at) => bytes.readBigUInt64LE(at)) as [bigint, bigint];
+	const root = Number(bytes.readBigUInt64LE((first > second ? 0 : 4096) + 88)) * 4096;
+	const nodeAt = (entry: number) => root + 24 + bytes.readUInt16LE(root + 24 + 2 * entry);
+	// Behind the node's head and its key: the count, then words that are 0, and pages.
+	const word = (index: number) => nodeAt(0) + 16 + 8 * index;
+	assert.equal([bytes.readBigInt64LE(word(1)), bytes.readBigInt64LE(word(2))], [0n, 0n]);
+	assert.is(
+		damage(() => undefined),
+		undefined,
+	);
+	assert.is(
+		damage((file) => file.writeUInt8(0x60, 53)),
+		"its head is damaged",
+		"it says that it is encrypted",
+	);
+	assert.is(
+		damage((file) => file.writeBigUInt64LE(second, 152)),
+		"its head is damaged",
+		"both heads are the second",
+	);
+	const free = "the list of free pages is damaged";
+	assert.is(
+		damage((file) => file.writeBigUInt64LE(0n, nodeAt(0) + 8)),
+		free,
+		"no transaction has freed them",
+	);
+	assert.is(
+		damage((file) => file.writeBigUInt64LE(first + 9n, nodeAt(0) + 8)),
+		free,
+		"nor one that is to come",
+	);
+	assert.is(
+		damage((file) => file.writeBigInt64LE(-0x20000n, word(1))),
+		free,
+		"a run at page 0",
+	);
+	assert.is(
+		damage((file) => file.writeBigInt64LE(-1n, word(2))),
+		free,
+		"a run of one page at page 0",
+	);
+	assert.is(
+		damage((file) => [1, 2].map((at) => file.writeBigInt64LE(-2n, word(at)))),
+		free,
+		"a run at page -2",
+	);
+});
+
+store("a damaged file is refused in one line, or has lost nothing; it never ends the process", async ({ base }) => {
+	const whole = join(base, "whole");
+	const bytes = await makeStore(whole);
 	const reader = await openLmdbStore(whole);
-	const expected = shape(reader.list(""));
+	const expected = reader.keys();
 	await reader.close();
+	/** A record whose key was hit is there under another one, and who loads the records refuses it (state.test.ts). */
+	const lost = (content: { key: string }[]) => {
+		const keys = content.map(({ key }) => key);
+		const missing = expected.filter((key) => !keys.includes(key));
+		return missing.slice(keys.filter((key) => !expected.includes(key)).length);
+	};
 
 	const pages = bytes.length / 4096;
 	const at = fc.oneof(
@@ -277,7 +344,7 @@ store("a damaged file is refused in one line, or has lost nothing; it never ends
 				refused,
 			);
 			assert.not.match(refused, "\n");
-		} else if (!isEmpty) assert.equal(shape(content), expected, directory);
+		} else if (!isEmpty) assert.equal(lost(content), [], directory);
 	}
 	const refusals = answers.filter((answer) => answer.includes("refused")).length;
 	assert.ok(refusals > DAMAGES / 10 && refusals < DAMAGES, `${refusals} of ${DAMAGES} were refused`);

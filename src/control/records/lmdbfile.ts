@@ -24,13 +24,15 @@ const P_OVERFLOW = 4;
 const P_META = 8;
 const F_BIGDATA = 1;
 const MDB_INTEGERKEY = 8;
-/** Kept with the first tree: how the file was opened. Of the low byte, this one is the tree's own. */
-const TREE_FLAGS = 0x7f;
+/** Kept with the first tree: how the file was opened. */
+const MDB_NOSUBDIR = 0x4000;
 const PAGE_BYTES_MIN = 256;
 const PAGE_BYTES_MAX = 65536;
 /** A file that is read while a daemon writes may be of two moments. */
 const READS_MAX = 20;
 const NO_PAGE = 0xffffffffffffffffn;
+
+const FREE_PAGES = "the list of free pages is damaged";
 
 /** What `damageOf` says of a file that was never LMDB's. */
 export const NO_DATABASE = "it is no database";
@@ -86,9 +88,9 @@ class LmdbFile {
 		);
 		if (!isSound) throw new Damage("its head is damaged");
 		const [first, second] = metas.map((at) => bytes.readBigUInt64LE(at + META.transaction)) as [bigint, bigint];
-		// Each transaction writes the other one.
-		const distance = first > second ? first - second : second - first;
-		if (distance > 1n) throw new Damage("its head is damaged");
+		// Each transaction writes the other one: those with even numbers the first. Of a new file both are 0.
+		const isInTurn = first % 2n === 0n && (first - second === 1n || second - first === 1n);
+		if (!isInTurn && first + second !== 0n) throw new Damage("its head is damaged");
 		this.#meta = first >= second ? 0 : this.#pageBytes;
 		this.transaction = bytes.readBigUInt64LE(this.#meta + META.transaction);
 		this.#lastPage = Number(bytes.readBigUInt64LE(this.#meta + META.lastPage));
@@ -98,13 +100,19 @@ class LmdbFile {
 	check(): void {
 		this.#checkTree(META.mainTree, 0, () => undefined);
 		const free: [number, number][] = [];
-		this.#checkTree(META.freeTree, MDB_INTEGERKEY, (key, data) => {
-			if (key.length !== 8) throw new Damage("the list of free pages is damaged");
+		let last = 0n;
+		this.#checkTree(META.freeTree, MDB_INTEGERKEY | MDB_NOSUBDIR, (key, data) => {
+			// The transaction that has freed them.
+			const transaction = key.length === 8 ? key.readBigUInt64LE(0) : 0n;
+			if (transaction <= last || transaction > this.transaction) throw new Damage(FREE_PAGES);
+			last = transaction;
 			free.push(...runsOf(data));
 		});
 		for (const [page, pages] of free) {
+			// Not number by number: beyond 2^53 there is none between a page and the next.
+			if (page < METAS || page + pages - 1 > this.#lastPage) throw new Damage(FREE_PAGES);
 			for (let number = page; number < page + pages; number++) {
-				if (number < METAS || number > this.#lastPage || this.#used.has(number)) {
+				if (this.#used.has(number)) {
 					throw new Damage(`page ${number} is in use, and in the list of free pages`);
 				}
 				this.#used.add(number);
@@ -120,7 +128,7 @@ class LmdbFile {
 		const depth = bytes.readUInt16LE(at + TREE.depth);
 		const entries = Number(bytes.readBigUInt64LE(at + TREE.entries));
 		const root = bytes.readBigUInt64LE(at + TREE.root);
-		if ((bytes.readUInt16LE(at + TREE.flags) & TREE_FLAGS) !== flags) throw new Damage("its head is damaged");
+		if (bytes.readUInt16LE(at + TREE.flags) !== flags) throw new Damage("its head is damaged");
 		let found = 0;
 		let last: Buffer | undefined;
 		if (root !== NO_PAGE || depth > 0) {
@@ -195,14 +203,15 @@ class LmdbFile {
 /** Runs of free pages: a count of words, then page numbers, in front of which -N says that N follow each other. */
 function runsOf(data: Buffer): [page: number, pages: number][] {
 	const count = data.length < 8 ? -1 : Number(data.readBigUInt64LE(0));
-	if (count < 0 || 8 + 8 * count > data.length) throw new Damage("the list of free pages is damaged");
+	if (count < 0 || 8 + 8 * count > data.length) throw new Damage(FREE_PAGES);
 	const runs: [number, number][] = [];
-	let pages = 1;
+	const word = (index: number) => Number(data.readBigInt64LE(8 * index));
 	for (let index = 1; index <= count; index++) {
-		const word = Number(data.readBigInt64LE(8 * index));
-		if (word > 0) runs.push([word, pages]);
-		pages = word < 0 ? -word : 1;
-		if (pages > data.length * PAGE_BYTES_MAX) throw new Damage("the list of free pages is damaged");
+		const pages = Math.max(1, -word(index));
+		// LMDB takes what follows a length for a page, whatever it is.
+		if (word(index) < 0 && (++index > count || word(index) <= 0)) throw new Damage(FREE_PAGES);
+		if (pages > data.length * PAGE_BYTES_MAX) throw new Damage(FREE_PAGES);
+		if (word(index) > 0) runs.push([word(index), pages]);
 	}
 	return runs;
 }
