@@ -14,6 +14,8 @@ const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
 const PAGE_HEADER_BYTES = 24;
 const NODE_HEADER_BYTES = 8;
+/** What a node has instead of its data: where that is, of which transaction, and how many pages. */
+const OVERFLOW_BYTES = 24;
 const META_BYTES = 160;
 const METAS = 2;
 const META = { magic: 24, version: 28, freeTree: 48, mainTree: 96, lastPage: 144, transaction: 152 };
@@ -154,6 +156,7 @@ class LmdbFile {
 		const room = this.#pageBytes - PAGE_HEADER_BYTES;
 		if (kind !== (depth > 1 ? P_BRANCH : P_LEAF) || lower % 2 !== 0 || lower > upper || upper > room) throw broken();
 		if (lower === 0) throw broken();
+		const nodes: [offset: number, nodeBytes: number][] = [];
 		for (let entry = 0; entry < lower / 2; entry++) {
 			const offset = page.readUInt16LE(PAGE_HEADER_BYTES + 2 * entry);
 			if (offset < upper || offset + NODE_HEADER_BYTES > room) throw broken();
@@ -164,11 +167,20 @@ class LmdbFile {
 			if (NODE_HEADER_BYTES + keyBytes > node.length) throw broken();
 			const key = node.subarray(NODE_HEADER_BYTES, NODE_HEADER_BYTES + keyBytes);
 			const rest = node.subarray(NODE_HEADER_BYTES + keyBytes);
+			const dataBytes = depth > 1 ? 0 : high === F_BIGDATA ? OVERFLOW_BYTES : low;
+			nodes.push([offset, NODE_HEADER_BYTES + keyBytes + dataBytes]);
 			if (depth > 1) this.#checkPage(low + high * 2 ** 32, depth - 1, onEntry);
-			else if (high === F_BIGDATA && rest.length >= 24) onEntry(key, this.#overflow(rest, low));
+			else if (high === F_BIGDATA && rest.length >= OVERFLOW_BYTES) onEntry(key, this.#overflow(rest, low));
 			else if (high === 0 && low <= rest.length && keyBytes > 0) onEntry(key, rest.subarray(0, low));
 			else throw broken();
 		}
+		// One begins where another ends: LMDB moves them by their sizes.
+		let end = upper;
+		for (const [offset, nodeBytes] of nodes.sort(([one], [other]) => one - other)) {
+			if (offset !== end) throw broken();
+			end += nodeBytes + (nodeBytes % 2);
+		}
+		if (end !== room) throw broken();
 	}
 
 	/** The data of a node that has pages of its own for it. */
