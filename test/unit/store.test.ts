@@ -245,51 +245,21 @@ store("what LMDB would believe unseen is noticed", async ({ base }) => {
 	// Behind the node's head and its key: the count, then words that are 0, and pages.
 	const word = (index: number) => nodeAt(0) + 16 + 8 * index;
 	assert.equal([bytes.readBigInt64LE(word(1)), bytes.readBigInt64LE(word(2))], [0n, 0n]);
-	assert.is(
-		damage(() => undefined),
-		undefined,
-	);
-	assert.is(
-		damage((file) => file.writeUInt8(0x60, 53)),
-		"its head is damaged",
-		"it says that it is encrypted",
-	);
-	assert.is(
-		damage((file) => file.writeBigUInt64LE(second, 152)),
-		"its head is damaged",
-		"both heads are the second",
-	);
-	const page = `page ${root / 4096} is damaged`;
-	assert.is(
-		damage((file) => file.writeUInt32LE(80, nodeAt(2))),
-		page,
-		"a node that ends within another",
+	const head = "its head is damaged";
 	const free = "the list of free pages is damaged";
-	assert.is(
-		damage((file) => file.writeBigUInt64LE(0n, nodeAt(0) + 8)),
-		free,
-		"no transaction has freed them",
-	);
-	assert.is(
-		damage((file) => file.writeBigUInt64LE(first + 9n, nodeAt(0) + 8)),
-		free,
-		"nor one that is to come",
-	);
-	assert.is(
-		damage((file) => file.writeBigInt64LE(-0x20000n, word(1))),
-		free,
-		"a run at page 0",
-	);
-	assert.is(
-		damage((file) => file.writeBigInt64LE(-1n, word(2))),
-		free,
-		"a run of one page at page 0",
-	);
-	assert.is(
-		damage((file) => [1, 2].map((at) => file.writeBigInt64LE(-2n, word(at)))),
-		free,
-		"a run at page -2",
-	);
+	const cases: [what: string, edit: (file: Buffer) => void, found: string | undefined][] = [
+		["nothing", () => undefined, undefined],
+		["it says that it is encrypted", (file) => file.writeUInt8(0x60, 53), head],
+		["both heads are the second", (file) => file.writeBigUInt64LE(second, 152), head],
+		["a node that ends within another", (file) => file.writeUInt32LE(80, nodeAt(2)), `page ${root / 4096} is damaged`],
+		["freed by no transaction", (file) => file.writeBigUInt64LE(0n, nodeAt(0) + 8), free],
+		["freed by one that is to come", (file) => file.writeBigUInt64LE(first + 9n, nodeAt(0) + 8), free],
+		["a run at page 0", (file) => file.writeBigInt64LE(-0x20000n, word(1)), free],
+		["a run of one page at page 0", (file) => file.writeBigInt64LE(-1n, word(2)), free],
+		["a run at page -2", (file) => [1, 2].map((index) => file.writeBigInt64LE(-2n, word(index))), free],
+		["a page that no number is next to", (file) => file.writeBigInt64LE(1n << 60n, word(1)), free],
+	];
+	for (const [what, edit, found] of cases) assert.is(damage(edit), found, what);
 });
 
 store("a damaged file is refused in one line, or has lost nothing; it never ends the process", async ({ base }) => {
