@@ -2,22 +2,15 @@
  * `node dist/bench/capture.js [OPTION...]`: what a capture of a whole network costs the traffic in it, container to
  * container, and what it loses. Turns with and without a capture follow each other, so that both see the same machine.
  *
- *   --rounds N     turns of each (5)
- *   --seconds S    length of each measurement (4)
- *   --cases C,C    udp-1g (frames of 1,514 bytes, 83,000 of them a second), tcp-1g, tcp (as fast as it goes)
- *   --snaplen N    bytes recorded of each frame (all)
- *   --write FILE   where captures go (/dev/null)
- *   --check        ends with status 1 when a case at 1 Gb/s loses 5 % or more of its throughput, or any frame of it
- *
  * The network's capture has each frame twice: as it comes into the switch and as it leaves.
  */
 import { cpus, loadavg, release } from "node:os";
-import { parseArgs } from "node:util";
 import type { Started } from "../test/support/netns.js";
 import { startVlane, type Vlane } from "../test/support/vlane.js";
 import { CUBIC } from "./congestion.js";
 import { median } from "./e2e/statistics.js";
 import { ADDRESSES, layWire, type Place, SUBNET } from "./e2e/wire.js";
+import { readOptions } from "./flag.js";
 
 const CASES: Record<string, string[]> = {
 	"udp-1g": ["-u", "-b", "1G", "-l", "1472"],
@@ -27,15 +20,22 @@ const CASES: Record<string, string[]> = {
 const COST_MAX = 0.05;
 const LISTENING = /^Server listening/;
 
-const { values: options } = parseArgs({
-	options: {
-		rounds: { type: "string", default: "5" },
-		seconds: { type: "string", default: "4" },
-		cases: { type: "string", default: Object.keys(CASES).join(",") },
-		snaplen: { type: "string" },
-		write: { type: "string", default: "/dev/null" },
-		check: { type: "boolean", default: false },
-	},
+const USAGE = `usage: node dist/bench/capture.js [OPTION...]
+
+  --rounds N     turns of each (5)
+  --seconds S    length of each measurement (4)
+  --cases C,C    udp-1g (frames of 1,514 bytes, 83,000 of them a second), tcp-1g, tcp (as fast as it goes)
+  --snaplen N    bytes recorded of each frame (all)
+  --write FILE   where captures go (/dev/null)
+  --check        ends with status 1 when a case at 1 Gb/s loses 5 % or more of its throughput, or any frame of it`;
+
+const options = readOptions(USAGE, {
+	rounds: { type: "string", default: "5" },
+	seconds: { type: "string", default: "4" },
+	cases: { type: "string", default: Object.keys(CASES).join(",") },
+	snaplen: { type: "string" },
+	write: { type: "string", default: "/dev/null" },
+	check: { type: "boolean", default: false },
 });
 
 interface Turn {

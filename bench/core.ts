@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --rounds N] [--core FILE]`: how long the packet core takes for a frame, without any kernel around
+ * `npm run bench [-- OPTION...]`: how long the packet core takes for a frame, without any kernel around
  * it, beside the same algorithm in C.
  *
  * A round is batches of 64 frames of 64 bytes through the full pipeline: sanity checks, ingress VLAN, source check,
@@ -14,15 +14,18 @@ import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import Benchmark from "benchmark";
 import { type Contestant, coreInV8, type Runner, twinInC, twinMissing } from "./core/engines.js";
 import { BATCH, type Scene } from "./core/scene.js";
 import { median } from "./e2e/statistics.js";
+import { readOptions } from "./flag.js";
 
-const { values: options } = parseArgs({
-	options: { rounds: { type: "string", default: "25" }, core: { type: "string" } },
-});
+const USAGE = `usage: npm run bench [-- OPTION...]
+
+  --rounds N    samples of each side (25)
+  --core FILE   another build of the core to put beside the two`;
+
+const options = readOptions(USAGE, { rounds: { type: "string", default: "25" }, core: { type: "string" } });
 
 /** Batches in each call of what is measured: a call into C costs as much as ten frames. */
 const BATCHES = 16;

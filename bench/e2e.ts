@@ -2,20 +2,6 @@
  * `npm run bench:e2e [-- OPTION...]`: whole paths, container to container and container to LAN, against what else there
  * is: the kernel's own drivers, Open vSwitch in user space, vde_switch, a loop in C.
  *
- *   --rounds N       turns of each peer (3)
- *   --seconds S      length of each measurement (2)
- *   --only P,P       these peers:  vlane ovs-tso ovs vde c-loop macvlan bridge; vlane-plain
- *                    (vlane --coalesce off) and vlane-xdp (-o uplink=xdp), only when named
- *   --cases C,C      these cases:  ping tcp tcp-bbr frames loss udp lan idle tagged qinq; ports-2 ports-16 ports-100
- *                    ports-1000 (these four only when named)
- *   --trial S        length of each trial of `loss` (0.2; RFC 2544 asks for 60)
- *   --quick          what bench/e2e/floors.ts judges, in three rounds of 1 s; what takes long (loss, idle, ports-100
- *                    and ports-1000) in the first of them only: about ten minutes
- *   --json FILE      appends each sample to FILE, a line of JSON each
- *   --from FILE,...  measures nothing and reports what is in the files
- *   --plots DIR      writes the diagrams into DIR
- *   --check          ends with status 1 when a floor of bench/e2e/floors.ts is missed, and names each
- *
  * Peers take turns in every round, so that a machine that gets slower gets slower for all. A turn during which the
  * hypervisor took more than 2 % of the time is done again, a few times, and said so.
  */
@@ -24,7 +10,6 @@ import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { CASES, type Case, TRIAL_SECONDS, type Values } from "./e2e/cases.js";
 import { judge } from "./e2e/floors.js";
 import { handoverNs } from "./e2e/handover.js";
@@ -35,6 +20,7 @@ import { report } from "./e2e/report.js";
 import { appendSample, Results, readSamples, type Sample } from "./e2e/samples.js";
 import { processorTime, shareSince } from "./e2e/statistics.js";
 import type { Peer } from "./e2e/wire.js";
+import { readOptions } from "./flag.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const STOLEN_SHARE_MAX = 0.02;
@@ -44,19 +30,33 @@ const BUSY_SHARE_MAX = 0.1;
 const IDLE_LOOK_MS = 250;
 const LISTS = /[,\s]+/;
 
-const { values: options } = parseArgs({
-	options: {
-		rounds: { type: "string", default: "3" },
-		seconds: { type: "string" },
-		trial: { type: "string", default: `${TRIAL_SECONDS}` },
-		quick: { type: "boolean", default: false },
-		only: { type: "string" },
-		cases: { type: "string" },
-		json: { type: "string" },
-		from: { type: "string" },
-		plots: { type: "string" },
-		check: { type: "boolean", default: false },
-	},
+const USAGE = `usage: npm run bench:e2e [-- OPTION...]
+
+  --rounds N       turns of each peer (3)
+  --seconds S      length of each measurement (2)
+  --only P,P       these peers: vlane ovs-tso ovs vde c-loop macvlan bridge;
+                   only when named: vlane-plain (vlane --coalesce off), vlane-xdp (-o uplink=xdp)
+  --cases C,C      these cases: ping tcp tcp-bbr frames loss udp lan idle tagged qinq;
+                   only when named: ports-2 ports-16 ports-100 ports-1000
+  --trial S        length of each trial of loss (0.2; RFC 2544 asks for 60)
+  --quick          what bench/e2e/floors.ts judges, in three rounds of 1 s; what takes long
+                   (loss, idle, ports-100, ports-1000) in the first of them only: about ten minutes
+  --json FILE      appends each sample to FILE, a line of JSON each
+  --from FILE,...  measures nothing and reports what is in the files
+  --plots DIR      writes the diagrams into DIR
+  --check          ends with status 1 when a floor of bench/e2e/floors.ts is missed, and names each`;
+
+const options = readOptions(USAGE, {
+	rounds: { type: "string", default: "3" },
+	seconds: { type: "string" },
+	trial: { type: "string", default: `${TRIAL_SECONDS}` },
+	quick: { type: "boolean", default: false },
+	only: { type: "string" },
+	cases: { type: "string" },
+	json: { type: "string" },
+	from: { type: "string" },
+	plots: { type: "string" },
+	check: { type: "boolean", default: false },
 });
 
 /** What `--quick` means. */

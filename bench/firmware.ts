@@ -1,5 +1,5 @@
 /**
- * `node scripts/run.mjs bench:firmware [-- --samples N] [--no-host]`: the packet core in every engine, one run, one
+ * `npm run bench:firmware [-- OPTION...]`: the packet core in every engine, one run, one
  * machine.
  *
  * The table is ns per frame of the core alone, in batches of 64 frames of 64 bytes: V8 with two builds, the baseline
@@ -12,12 +12,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { onCleanup } from "../test/support/cleanup.js";
 import { buildProgram, CORE_BASELINE, CORES, coreOf, NATIVE_ENGINES, ROOT } from "../test/support/firmware.js";
 import { needs } from "../test/support/needs.js";
 import { must } from "../test/support/netns.js";
 import { measureAppliance } from "./firmware/appliance.js";
+import { readOptions } from "./flag.js";
 
 const ROWS: [target: string, stations: number][] = [
 	["sibling", 64],
@@ -36,9 +36,14 @@ const NAMES: Record<string, string> = {
 const V8 = fileURLToPath(new URL("./firmware/v8.js", import.meta.url));
 const CELL = 20;
 
-const { values } = parseArgs({
-	options: { samples: { type: "string", default: "25" }, "no-host": { type: "boolean", default: false } },
-	allowPositionals: true,
+const USAGE = `usage: npm run bench:firmware [-- OPTION...]
+
+  --samples N   of each engine and row (25)
+  --no-host     leaves out the static host of examples/wasm2c`;
+
+const values = readOptions(USAGE, {
+	samples: { type: "string", default: "25" },
+	"no-host": { type: "boolean", default: false },
 });
 
 const missing = needs({ tools: ["make", "cc", "g++", "wasm2c"] });

@@ -3,20 +3,12 @@
  * load: which threads of the machine ran for how long and how often they were put to sleep, how many frames a batch
  * had, how many system calls a frame took, and in which groups of functions the forwarding process was found. Needs
  * perf for the last two. Each is a window of its own: who is watched is slower.
- *
- *   --only P,P    peers of bench/e2e/peers (vlane,c-loop,macvlan)
- *   --cases C,C   frames tcp udp ping between two containers; up-frames, down-frames, up-tcp, down-tcp between a
- *                 container and the LAN host (frames,tcp,udp,ping)
- *   --wire W      untagged, tagged or qinq (untagged)
- *   --ports N     containers (2)
- *   --seconds S   length of each window (2)
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import type { Burst } from "../src/raw/generator.js";
 import { CUBIC } from "./congestion.js";
 import { framesReceived, protocolCounters } from "./e2e/counters.js";
@@ -25,15 +17,23 @@ import { PEERS } from "./e2e/peers/index.js";
 import { fork } from "./e2e/process.js";
 import { processorTime, shareSince, threadsOf } from "./e2e/statistics.js";
 import type { Peer, Picture, Place, WireKind } from "./e2e/wire.js";
+import { readOptions } from "./flag.js";
 
-const { values: options } = parseArgs({
-	options: {
-		only: { type: "string", default: "vlane,c-loop,macvlan" },
-		cases: { type: "string", default: "frames,tcp,udp,ping" },
-		wire: { type: "string", default: "untagged" },
-		ports: { type: "string", default: "2" },
-		seconds: { type: "string", default: "2" },
-	},
+const USAGE = `usage: node dist/bench/profile.js [OPTION...]
+
+  --only P,P    peers of bench/e2e/peers (vlane,c-loop,macvlan)
+  --cases C,C   between two containers: frames tcp udp ping (all of them);
+                between a container and the LAN host: up-frames down-frames up-tcp down-tcp
+  --wire W      untagged, tagged or qinq (untagged)
+  --ports N     containers (2)
+  --seconds S   length of each window (2)`;
+
+const options = readOptions(USAGE, {
+	only: { type: "string", default: "vlane,c-loop,macvlan" },
+	cases: { type: "string", default: "frames,tcp,udp,ping" },
+	wire: { type: "string", default: "untagged" },
+	ports: { type: "string", default: "2" },
+	seconds: { type: "string", default: "2" },
 });
 const seconds = Number(options.seconds);
 const ports = Number(options.ports);

@@ -6,7 +6,7 @@ import { testOrSkip } from "../support/needs.js";
 import { run } from "../support/netns.js";
 
 const BIN = fileURLToPath(new URL("../../../bin/vlane.js", import.meta.url));
-const E2E = fileURLToPath(new URL("../../bench/e2e.js", import.meta.url));
+const program = (name: string) => fileURLToPath(new URL(`../../bench/${name}.js`, import.meta.url));
 const bench = suite("measuring tools");
 
 testOrSkip(bench, "vlane bench says what this machine does, and what limits it", { root: true, tun: true }, () => {
@@ -23,11 +23,22 @@ testOrSkip(bench, "vlane bench says what this machine does, and what limits it",
 const peers = ["vlane", "c-loop"];
 const need = { root: true, tun: true, tools: ["ip", "ping", "iperf3", "cc"] };
 testOrSkip(bench, "the benchmark of whole paths compares peers", need, () => {
-	const argv = [E2E, "--rounds=1", "--seconds=0.2", `--only=${peers}`, "--cases=ping,tcp,frames"];
+	const argv = [program("e2e"), "--rounds=1", "--seconds=0.2", `--only=${peers}`, "--cases=ping,tcp,frames"];
 	const { status, stdout, stderr } = run([process.execPath, ...argv]);
 	assert.is(status, 0, stderr);
 	for (const peer of peers) assert.ok(stdout.includes(`| ${peer} `), stdout);
 	assert.is(stdout.match(/\| vlane \/ c-loop /g)?.length, 3);
+});
+
+bench("each program says what there is to type, and what there is not", () => {
+	for (const name of ["core", "e2e", "profile", "capture", "firmware"]) {
+		const help = run([process.execPath, program(name), "--help"]);
+		assert.equal([help.status, help.stderr], [0, ""], name);
+		assert.match(help.stdout, /^usage: .*\n\n {2}--/, name);
+		const typo = run([process.execPath, program(name), "--roundz=1"]);
+		assert.equal([typo.status, typo.stdout], [2, ""], name);
+		assert.is(typo.stderr, "Unknown option '--roundz'; --help says what there is\n", name);
+	}
 });
 
 bench.run();
