@@ -25,7 +25,7 @@ interface Moved {
 	wakeups: number;
 	/** How often memory was collected in the thread that forwards. */
 	collections: number;
-	/** How often V8 compiled a turn of the loop, and how often it went back to interpreting it. */
+	/** How often V8 compiled the loop, and how often it went back to interpreting it. */
 	compiled: number;
 	interpreted: number;
 }
@@ -44,8 +44,9 @@ function move(frames: number): Moved {
 		const heaps = lines.flatMap((line) => /^\[\d+:(0x[0-9a-f]+)\]/.exec(line)?.[1] ?? []);
 		const collections = heaps.filter((heap) => heap !== heaps[0]).length;
 		const count = (what: RegExp): number => lines.filter((line) => what.test(line)).length;
-		const compiled = count(/completed optimizing .*<JSFunction turn /);
-		const interpreted = count(/bailout .*deoptimizing .*<JSFunction turn /);
+		// The loop and a turn of it: V8 compiles either alone, or the loop with the turn in it, whichever it finds hot first.
+		const compiled = count(/completed optimizing .*<JSFunction (run|turn) /);
+		const interpreted = count(/bailout .*deoptimizing .*<JSFunction (run|turn) /);
 		const moved = JSON.parse(lines.find((line) => line.startsWith("{")) ?? "");
 		// Seen when the test fails.
 		console.log(lines.filter((line) => /JSFunction (run|turn) |^\{/.test(line)).join("\n"));
