@@ -110,8 +110,9 @@ testOrSkip(docker, "published ports do nothing; the container is there without t
 	const serve = "while :; do hostname | nc -l -p 80; done";
 	const flags = ["-h", "web", "--net=pub_net", "--ip=172.16.86.30", "-p", "8080:80"];
 	site.engine.must("run", "-d", "--name", "web", ...flags, "alpine", "sh", "-c", serve);
-	const { stdout } = site.lan.far.run(["busybox", "nc", "-w", "5", "172.16.86.30", "80"]);
-	assert.is(stdout, "web\n");
+	// The container runs before its shell has come as far as to listen.
+	const answer = () => site.lan.far.run(["busybox", "nc", "-w", "5", "172.16.86.30", "80"]).stdout;
+	await eventually("it answers", () => answer() === "web\n");
 	assert.is(site.engine.must("port", "web"), "");
 	site.engine.must("rm", "-f", "web");
 });
