@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- OPTION...]`: how long the packet core takes for a frame, without any kernel around
- * it, beside the same algorithm in C.
+ * `npm run bench [-- OPTION...]`: how long the packet core takes for a frame, without any kernel around it, beside
+ * the same algorithm in C.
  *
  * A round is batches of 64 frames of 64 bytes through the full pipeline: sanity checks, ingress VLAN, source check,
  * forwarding database, bridge rules, tag push or pop, counters, transmit descriptors, slots. Every frame has another

@@ -1,6 +1,5 @@
 /**
- * `npm run bench:firmware [-- OPTION...]`: the packet core in every engine, one run, one
- * machine.
+ * `npm run bench:firmware [-- OPTION...]`: the packet core in every engine, one run, one machine.
  *
  * The table is ns per frame of the core alone, in batches of 64 frames of 64 bytes: V8 with two builds, the baseline
  * build as C (wasm2c -O2), in the interpreter, and the same algorithm written in C at -O3 (bench/firmware/native.c).

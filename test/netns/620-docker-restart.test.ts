@@ -57,6 +57,7 @@ async function answers(address = C1): Promise<void> {
 }
 
 testOrSkip(docker, "a daemon that ends, or is killed, under an open connection", ENGINE, async () => {
+	await answers();
 	// The container answers pings before its shell has come as far as to listen.
 	await eventually("c1 listens", () => site.inside("c1", "ss", "-Hltn", "sport = :9000").stdout !== "");
 	const pipe = join(site.vlane.directory, "typed");

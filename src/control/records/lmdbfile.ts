@@ -26,8 +26,9 @@ const P_OVERFLOW = 4;
 const P_META = 8;
 const F_BIGDATA = 1;
 const MDB_INTEGERKEY = 8;
-/** Kept with the first tree: how the file was opened. */
 const MDB_NOSUBDIR = 0x4000;
+/** Kept with the first tree: how the file was opened. */
+const FREE_TREE_FLAGS = MDB_INTEGERKEY | MDB_NOSUBDIR;
 const PAGE_BYTES_MIN = 256;
 const PAGE_BYTES_MAX = 65536;
 /** A file that is read while a daemon writes may be of two moments. */
@@ -86,6 +87,8 @@ class LmdbFile {
 				bytes.readUInt32LE(at + META.magic) === MAGIC &&
 				(bytes.readUInt32LE(at + META.version) & 0xffff) === DATA_VERSION &&
 				bytes.readUInt32LE(at + META.freeTree) === this.#pageBytes &&
+				// How the file is to be opened, LMDB reads in the first head even when the other one is newer.
+				bytes.readUInt16LE(at + META.freeTree + TREE.flags) === FREE_TREE_FLAGS &&
 				(bytes.readUInt16LE(at + 18) & P_META) !== 0,
 		);
 		if (!isSound) throw new Damage("its head is damaged");
@@ -103,7 +106,7 @@ class LmdbFile {
 		this.#checkTree(META.mainTree, 0, () => undefined);
 		const free: [number, number][] = [];
 		let last = 0n;
-		this.#checkTree(META.freeTree, MDB_INTEGERKEY | MDB_NOSUBDIR, (key, data) => {
+		this.#checkTree(META.freeTree, FREE_TREE_FLAGS, (key, data) => {
 			// The transaction that has freed them.
 			const transaction = key.length === 8 ? key.readBigUInt64LE(0) : 0n;
 			if (transaction <= last || transaction > this.transaction) throw new Damage(FREE_PAGES);
